@@ -1,0 +1,52 @@
+"""The package's own exceptions: every fault that a user can mend is one of these.
+
+Messages name the value, what is wrong with it and what to do; none repeats what anybody said.
+"""
+
+
+class PikaEmotionError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ResourceError(PikaEmotionError):
+    """A data file of the package is missing."""
+
+
+class LabelError(PikaEmotionError):
+    """The label file is missing or wrong."""
+
+
+class TagError(PikaEmotionError):
+    """A tagger's answer is not a tag: wrong size, not a number, not a distribution."""
+
+
+class ModelError(PikaEmotionError):
+    """A model file is missing, damaged, or made for something else."""
+
+
+class CorpusError(PikaEmotionError):
+    """A file of labelled turns is missing or wrong."""
+
+
+class BagError(PikaEmotionError):
+    """A recorded bag is missing, damaged, or lacks a topic."""
+
+
+class ConfigError(PikaEmotionError):
+    """A parameter has a value that cannot work."""
+
+
+class TaggerError(PikaEmotionError):
+    """A tagger cannot load or cannot answer; the message holds the remedy."""
+
+
+class TaggerLoadingError(TaggerError):
+    """A tagger is still loading or restarting; ask again later."""
+
+
+class TaggerBusyError(TaggerError):
+    """A tagger has too many unanswered requests to take one more."""
+
+
+class TaggerLateError(TaggerError):
+    """A tagger did not answer before the deadline."""
