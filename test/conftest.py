@@ -1,0 +1,35 @@
+"""Fixtures shared by the tests; ``test`` is importable, so that ``scripted`` can be named."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pika_emotion.labels import load_labels
+from pika_emotion.tag import Tag
+
+TEST = Path(__file__).parent
+ROOT = TEST.parent
+sys.path.insert(0, str(TEST))
+
+
+@pytest.fixture(scope="session")
+def labels():
+    return load_labels()
+
+
+class StubReflex:
+    """The floor where a test is not about the reflex: always neutral, counts how often."""
+
+    name = "reflex"
+
+    def __init__(self, labels):
+        self._labels = labels
+
+    def tag(self, turn, deadline):
+        return Tag.neutral(self._labels, self.name)
+
+
+@pytest.fixture
+def reflex(labels):
+    return StubReflex(labels)

@@ -1,0 +1,72 @@
+"""An engine for the worker process, whose behaviour is a setting."""
+
+import ctypes
+import os
+import time
+
+from pika_emotion.errors import TaggerError
+from pika_emotion.taggers.engine import Result
+
+
+def create(settings):
+    return Engine(settings["does"])
+
+
+class Engine:
+    def __init__(self, does):
+        self._does = does
+        self._requests = []
+        self._hints = 0
+        self._steps = 0
+
+    def load(self, labels, report):
+        self._labels = list(labels)
+        report("warming up")
+        if self._does == "never_loads":
+            time.sleep(3600)
+        if self._does == "fails_to_load":
+            raise TaggerError("no GPU; set tagger to reflex")
+        if self._does == "crashes_loading":
+            os._exit(7)
+        if self._does == "raises_loading":
+            raise RuntimeError("the child said hello")
+        return {"model": "scripted"}
+
+    def prefill(self, turn):
+        self._hints += 1
+
+    def submit(self, request_id, turn):
+        if self._does == "refuses":
+            raise RuntimeError(turn.child)
+        self._requests.append((request_id, turn))
+
+    def cancel(self, request_id):
+        self._requests = [r for r in self._requests if r[0] != request_id]
+
+    @property
+    def busy(self):
+        return bool(self._requests)
+
+    def step(self):
+        self._steps += 1
+        if self._does == "holds_gil" and self._steps % 10 == 1:
+            # A C call that keeps the global lock: PyDLL does not release it.
+            ctypes.PyDLL(None).usleep(1_000_000)
+        if self._does == "sleeps":
+            time.sleep(10)
+        if self._does == "raises":
+            raise ValueError(self._requests[0][1].child)
+        if self._does == "dies":
+            os._exit(1)
+        requests, self._requests = self._requests, []
+        scores = [float(name == "angry") for name in self._labels]
+        if self._does == "nan":
+            scores[0] = float("nan")
+        if self._does == "short":
+            scores.pop()
+        if self._does == "echoes":  # how many came in one step, and how many hints before
+            return [Result(i, scores, min(1.0, len(requests) / 100)) for i, _ in requests]
+        return [Result(i, scores, 1.0) for i, _ in requests]
+
+    def close(self):
+        pass

@@ -1,0 +1,294 @@
+"""The worker process: real processes, real signals, and a scripted engine in them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from scripted.tagger import ENGINE, angry
+
+from pika_emotion.deadline import DeadlineTagger, Source
+from pika_emotion.dialogue import Turn
+from pika_emotion.errors import (
+    TagError,
+    TaggerBusyError,
+    TaggerError,
+    TaggerLateError,
+    TaggerLoadingError,
+)
+from pika_emotion.taggers.worker import WorkerTagger
+
+TURN = Turn("What is it?", "con mèo", "Đúng rồi, con mèo!")
+
+
+@pytest.fixture
+def make(labels):
+    made = []
+
+    def make(does, **options):
+        options = {"stall_s": 1.0, "first_pause_s": 0.2, **options}
+        tagger = WorkerTagger("scripted", ENGINE, {"does": does}, labels, **options)
+        made.append(tagger)
+        return tagger
+
+    yield make
+    for tagger in made:
+        tagger.close()
+
+
+def soon(seconds=10.0):
+    return time.monotonic() + seconds
+
+
+def until(condition, seconds=20.0):
+    end = soon(seconds)
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def pid_of(tagger):
+    return int(tagger.describe()["worker pid"])
+
+
+def test_it_answers(make, labels):
+    tagger = make("answers")
+    tagger.load()
+    assert tagger.tag(TURN, soon()) == angry(labels)
+    assert tagger.describe()["worker"] == "ready"
+    assert tagger.describe()["model"] == "scripted"
+    tagger.prefill(TURN)
+    assert tagger.tag(TURN, soon()) == angry(labels)
+
+
+def test_requests_that_come_together_share_a_step(make):
+    tagger = make("echoes", max_requests=64)
+    tagger.load()
+    os.kill(pid_of(tagger), signal.SIGSTOP)
+    shares = []
+
+    def ask():
+        shares.append(round(100 * tagger.tag(TURN, soon()).celebrate))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(tagger._requests) == 8)
+    os.kill(pid_of(tagger), signal.SIGCONT)
+    for thread in threads:
+        thread.join()
+    assert shares == [8] * 8
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "match"),
+    [
+        ("fails_to_load", TaggerError, "no GPU; set tagger to reflex"),
+        ("crashes_loading", TaggerError, "ended with exit code 7"),
+        ("raises_loading", TaggerError, "^RuntimeError in the engine$"),
+    ],
+)
+def test_a_load_that_fails_says_why(make, does, error, match):
+    with pytest.raises(error, match=match):
+        make(does).load()
+
+
+def test_an_interpreter_that_is_not_there_is_named(make):
+    with pytest.raises(TaggerError, match="interpreter '/no/such/python'"):
+        make("answers", python="/no/such/python").load()
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "match"),
+    [
+        ("raises", TaggerError, "^ValueError in the engine$"),
+        ("refuses", TaggerError, "^RuntimeError in the engine$"),
+        ("nan", TagError, "nan from tagger 'scripted' is not a probability"),
+        ("short", TagError, "16 scores for 17 labels"),
+    ],
+)
+def test_an_answer_that_fails_says_why_and_quotes_nobody(make, does, error, match):
+    tagger = make(does)
+    tagger.load()
+    for _ in range(2):  # the engine goes on after a fault
+        with pytest.raises(error, match=match):
+            tagger.tag(TURN, soon())
+
+
+def test_before_load_it_is_loading(make):
+    with pytest.raises(TaggerLoadingError, match="not started"):
+        make("answers").tag(TURN, soon())
+
+
+def test_a_killed_worker_fails_at_once_and_is_replaced(make, labels):
+    tagger = make("answers")
+    tagger.load()
+    first = pid_of(tagger)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: tagger.describe()["worker restarts"] == "1")
+    until(lambda: tagger.describe()["worker"] == "ready")
+    assert pid_of(tagger) != first
+    assert tagger.tag(TURN, soon()) == angry(labels)
+
+
+def test_a_worker_that_dies_while_asked_fails_the_request(make):
+    tagger = make("dies", first_pause_s=30.0)
+    tagger.load()
+    with pytest.raises(TaggerError, match="died; it is restarted by itself"):
+        tagger.tag(TURN, soon())
+    until(lambda: "restarting in 30 s" in tagger.describe()["worker"])
+    with pytest.raises(TaggerLoadingError, match="exit code 1"):
+        tagger.tag(TURN, soon())
+
+
+def test_pauses_between_restarts_grow(make):
+    tagger = make("dies", first_pause_s=0.05)
+    tagger.load()
+    seen = []
+    end = soon(30)
+    while len(seen) < 3 and time.monotonic() < end:
+        try:
+            tagger.tag(TURN, soon())
+        except TaggerError:
+            text = tagger.describe()["worker"]
+            if "restarting in" in text and text not in seen:
+                seen.append(text)
+        time.sleep(0.01)
+    pauses = [float(text.split("restarting in ")[1].split()[0]) for text in seen]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > pauses[0]
+
+
+def test_a_stopped_worker_is_late_and_answers_again_when_continued(make, labels):
+    tagger = make("answers", stall_s=60.0)
+    tagger.load()
+    os.kill(pid_of(tagger), signal.SIGSTOP)
+    with pytest.raises(TaggerLateError, match="before the deadline"):
+        tagger.tag(TURN, soon(0.05))
+    os.kill(pid_of(tagger), signal.SIGCONT)
+    assert tagger.tag(TURN, soon()) == angry(labels)
+    assert tagger.describe()["worker restarts"] == "0"
+
+
+def test_a_worker_that_stays_stopped_is_replaced(make, labels):
+    tagger = make("answers", stall_s=0.5)
+    tagger.load()
+    os.kill(pid_of(tagger), signal.SIGSTOP)
+    with pytest.raises(TaggerLateError):
+        tagger.tag(TURN, soon(0.05))
+    until(lambda: tagger.describe()["worker restarts"] == "1")
+    until(lambda: tagger.describe()["worker"] == "ready")
+    assert tagger.tag(TURN, soon()) == angry(labels)
+
+
+def test_unanswered_requests_are_bounded(make):
+    tagger = make("answers", stall_s=60.0, max_requests=3)
+    tagger.load()
+    os.kill(pid_of(tagger), signal.SIGSTOP)
+    for _ in range(3):
+        with pytest.raises(TaggerLateError):
+            tagger.tag(TURN, soon(0.01))
+    with pytest.raises(TaggerBusyError, match="3 unanswered requests"):
+        tagger.tag(TURN, soon(0.01))
+
+
+def test_a_worker_that_does_not_read_never_blocks_us(make):
+    tagger = make("answers", stall_s=60.0, max_requests=10_000)
+    tagger.load()
+    os.kill(pid_of(tagger), signal.SIGSTOP)
+    big = Turn("q" * 1200, "c" * 400, "r" * 1200)
+    refusal = None
+    for _ in range(1000):
+        try:
+            tagger.tag(big, soon(-1))
+        except TaggerLateError:
+            continue
+        except TaggerBusyError as error:
+            refusal = error
+            break
+    assert "does not read" in str(refusal)
+
+
+@pytest.mark.parametrize("does", ["answers", "never_loads", "sleeps"])
+def test_close_leaves_no_process(make, does):
+    tagger = make(does, stall_s=60.0)
+    loading = threading.Thread(target=lambda: _quietly(tagger.load))
+    loading.start()
+    until(lambda: tagger.describe()["worker pid"] != "none")
+    if does == "sleeps":
+        loading.join()
+        with pytest.raises(TaggerLateError):
+            tagger.tag(TURN, soon(0.05))
+    pid = pid_of(tagger)
+    tagger.close()
+    loading.join(10)
+    assert not loading.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def _quietly(function):
+    with contextlib.suppress(TaggerError):
+        function()
+
+
+def test_the_worker_ends_with_its_parent(labels, tmp_path):
+    program = (
+        "import sys, time\n"
+        "from pika_emotion.labels import load_labels\n"
+        "from pika_emotion.taggers.worker import WorkerTagger\n"
+        f"t = WorkerTagger('x', {ENGINE!r}, {{'does': 'answers'}}, load_labels())\n"
+        "t.load()\n"
+        "print(t.describe()['worker pid'], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+    def gone():
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
+    until(gone)
+
+
+@pytest.mark.parametrize("fault", ["holds_gil", "SIGKILL", "SIGSTOP"])
+def test_the_deadline_holds_and_the_primary_comes_back(make, labels, reflex, fault):
+    worker = make("holds_gil" if fault == "holds_gil" else "answers", stall_s=2.0)
+    tagger = DeadlineTagger(labels, reflex, worker, deadline_ms=100)
+    tagger.start()
+    tagger.wait_loaded(30)
+    if fault.startswith("SIG"):
+        until(lambda: tagger.tag(TURN).source is Source.PRIMARY)
+        os.kill(pid_of(worker), getattr(signal, fault))
+    sources = set()
+    longest = 0.0
+    end = soon(30)
+    while time.monotonic() < end:
+        started = time.monotonic()
+        source = tagger.tag(TURN).source
+        longest = max(longest, time.monotonic() - started)
+        if sources and source is Source.PRIMARY:
+            break
+        sources.add(source)
+        time.sleep(0.02)
+    assert source is Source.PRIMARY
+    expected = {
+        "holds_gil": {Source.DEADLINE},
+        "SIGKILL": {Source.LOADING, Source.ERROR},
+        "SIGSTOP": {Source.DEADLINE, Source.OVERLOAD, Source.LOADING, Source.ERROR},
+    }[fault]
+    assert sources - {Source.PRIMARY} <= expected
+    assert longest < 1.0, "the fault's length came through"
