@@ -1,0 +1,61 @@
+"""Starts the emotion node; it configures and activates itself, and stops with this launch.
+
+ros2 launch pika_emotion pika_emotion.launch.py tagger:=reflex reply_topic:=/llm/reply
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+
+TOPICS = {
+    "transcript_topic": ("child/transcript", "what the child said"),
+    "reply_topic": ("pika/reply", "Pika's replies"),
+    "reply_partial_topic": ("pika/reply_partial", "Pika's replies while they are being written"),
+    "tag_topic": ("emotion_tag", "the tags"),
+}
+
+ARGUMENTS = [
+    DeclareLaunchArgument("tagger", default_value="", description="empty: as params_file says"),
+    DeclareLaunchArgument("params_file", default_value="", description="empty: the defaults"),
+    DeclareLaunchArgument("namespace", default_value="", description="of the node"),
+    DeclareLaunchArgument("log_level", default_value="info", description="of the node"),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        description="false leaves the transitions to a lifecycle manager",
+    ),
+    *(
+        DeclareLaunchArgument(name, default_value=topic, description=what)
+        for name, (topic, what) in TOPICS.items()
+    ),
+]
+
+
+def start_node(context):
+    """Return the node, with the arguments as they were given."""
+    given = {
+        name: LaunchConfiguration(name).perform(context)
+        for name in ("tagger", "params_file", "autostart")
+    }
+    parameters = [given["params_file"]] if given["params_file"] else []
+    parameters.append({"autostart": given["autostart"].lower() == "true"})
+    if given["tagger"]:
+        parameters.append({"tagger": given["tagger"]})
+    return [
+        LifecycleNode(
+            package="pika_emotion",
+            executable="emotion_node",
+            name="emotion_node",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=parameters,
+            remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
+            arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+            output="screen",
+        )
+    ]
+
+
+def generate_launch_description():
+    """Return what ros2 launch runs."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_node)])
