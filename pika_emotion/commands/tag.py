@@ -1,0 +1,69 @@
+"""``pika-emotion tag``: tag one turn given on the command line."""
+
+import argparse
+import json
+import time
+
+from pika_emotion import taggers
+from pika_emotion.dialogue import make_turn
+from pika_emotion.labels import load_labels
+from pika_emotion.parameters import CELEBRATE_THRESHOLD
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--question", default="", help="what Pika said before the child spoke")
+    parser.add_argument("--child", default="", help="what the child said, or an event")
+    parser.add_argument("--reply", required=True, help="what Pika says now")
+    add_tagger_arguments(parser)
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=CELEBRATE_THRESHOLD,
+        help="celebrate from this probability on (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that choose a tagger."""
+    parser.add_argument("--tagger", default="reflex", help="which tagger (default: %(default)s)")
+    parser.add_argument("--labels", help="label file (default: the package's own)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the tagger, as for the node; may be repeated",
+    )
+
+
+def load_tagger(options: argparse.Namespace) -> taggers.Tagger:
+    """Build and load the tagger that the options choose."""
+    labels = load_labels(options.labels)
+    tagger = taggers.create(
+        options.tagger, labels, taggers.settings_from_text(options.tagger, options.set)
+    )
+    tagger.load()
+    return tagger
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tag the turn and print the tag."""
+    tagger = load_tagger(options)
+    turn = make_turn(options.question, options.child, options.reply)
+    started = time.monotonic()
+    tag = tagger.tag(turn, started + 60.0)
+    latency_ms = 1000 * (time.monotonic() - started)
+    tagger.close()
+    shown = {**tag.shown(options.threshold), "latency_ms": round(latency_ms, 3)}
+    if options.json:
+        print(json.dumps(shown, ensure_ascii=False))
+        return 0
+    print(f"emotion    {tag.emotion} ({tag.confidence:.2f})")
+    print(f"celebrate  {'yes' if shown['celebrate'] else 'no'} ({tag.celebrate:.2f})")
+    print(f"valence    {tag.valence:+.2f}   arousal {tag.arousal:.2f}")
+    best = sorted(zip(tag.scores, tag.labels.names, strict=True), reverse=True)[:5]
+    print("scores     " + "  ".join(f"{name} {score:.2f}" for score, name in best))
+    print(f"tagger     {tag.tagger}, {latency_ms:.2f} ms")
+    return 0
