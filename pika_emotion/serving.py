@@ -23,6 +23,10 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
+# Messages older than this were held up on their way; then this long is waited for the others.
+_HELD_UP_NS = 20_000_000
+_SETTLE_S = 0.005
+
 _QOS_OVERRIDES = QoSOverridingOptions.with_default_policies()
 
 
@@ -92,10 +96,10 @@ class Input:
         self._depth = depth
         self._health = health
         self._subscription: Any = None
+        self._first: list[Message] = []
 
     def subscribe(self, wake: Callable[[], None]) -> None:
         """Subscribe; ``wake`` is called after a first message was taken and waits to be read."""
-        self._first: list[Message] = []
 
         def callback(message: Any, info: Mapping[str, Any]) -> None:
             self._first.append(self._read(message, info))
@@ -192,6 +196,7 @@ class Serving:
         self._dialogue = Dialogue(self._rules)
         self.follow(values)
         depth = values["qos.depth"]
+        self._most = 10 * depth
         self._inputs = [
             Input(node, "child/transcript", transcript, (Role.CHILD, Role.CHILD_PARTIAL),
                   depth, self._health),
@@ -257,12 +262,28 @@ class Serving:
     def _take(self) -> None:
         """Hand everything that all topics have ready to the pipeline at once."""
         assert self._pipeline is not None
-        batch = [message for source in self._inputs for message in source.take()]
+        batch = self._drain()
+        oldest_ns = min((message.source_ns for message in batch), default=None)
+        if oldest_ns is not None and time.time_ns() - oldest_ns > _HELD_UP_NS:
+            # Something held these up (a paused process, a network that came back). The middleware
+            # is still handing over what waited, each topic in a thread of its own.
+            time.sleep(_SETTLE_S)
+            batch += self._drain()
         now = time.monotonic()
         for message in batch:
             if message.role is Role.REPLY:
                 self._health.waited(1000 * (now - message.received_s))
         self._pipeline.put(batch)
+
+    def _drain(self) -> list[Message]:
+        # A pass may miss what arrives on one topic while it reads the next; what came before a
+        # message that it did read is there by the following pass.
+        batch: list[Message] = []
+        while new := [message for source in self._inputs for message in source.take()]:
+            batch += new
+            if len(batch) > self._most:
+                break
+        return batch
 
     def _publish(self, reply: Message, answer: Answer) -> None:
         latency_s = self._publisher.publish(reply, answer, self._threshold)

@@ -41,7 +41,7 @@ def make(labels, reflex):
         ("raises", Source.ERROR),
         ("dies", Source.ERROR),
         ("garbage", Source.ERROR),
-        ("nan", Source.ERROR),
+        ("gives_nan", Source.ERROR),
         ("never_loads", Source.LOADING),
         ("fails_to_load", Source.ERROR),
     ],

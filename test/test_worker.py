@@ -107,7 +107,7 @@ def test_an_interpreter_that_is_not_there_is_named(make):
     [
         ("raises", TaggerError, "^ValueError in the engine$"),
         ("refuses", TaggerError, "^RuntimeError in the engine$"),
-        ("nan", TagError, "nan from tagger 'scripted' is not a probability"),
+        ("gives_nan", TagError, "nan from tagger 'scripted' is not a probability"),
         ("short", TagError, "16 scores for 17 labels"),
     ],
 )

@@ -60,8 +60,8 @@ class Engine:
             os._exit(1)
         requests, self._requests = self._requests, []
         scores = [float(name == "angry") for name in self._labels]
-        if self._does == "nan":
-            scores[0] = float("nan")
+        if self._does == "gives_nan":
+            scores[0] = float("gives_nan")
         if self._does == "short":
             scores.pop()
         if self._does == "echoes":  # how many came in one step, and how many hints before

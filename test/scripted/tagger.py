@@ -68,8 +68,8 @@ class Scripted:
             sys.exit(1)
         if self._does == "garbage":
             return {"emotion": "angry"}
-        if self._does == "nan":
-            return Tag(self._labels, (float("nan"),) * len(self._labels), 0.0, self.name)
+        if self._does == "gives_nan":
+            return Tag(self._labels, (float("gives_nan"),) * len(self._labels), 0.0, self.name)
         return angry(self._labels)
 
     def describe(self):
