@@ -3,6 +3,8 @@
 ros2 launch pika_emotion pika_emotion.launch.py tagger:=reflex reply_topic:=/llm/reply
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -22,8 +24,10 @@ ARGUMENTS = [
     DeclareLaunchArgument("log_level", default_value="info", description="of the node"),
     DeclareLaunchArgument(
         "autostart",
-        default_value="true",
-        description="false leaves the transitions to a lifecycle manager",
+        default_value="",
+        choices=["", "true", "false", "True", "False"],
+        description="false leaves the transitions to a lifecycle manager; empty: as params_file "
+        "says, or true",
     ),
     *(
         DeclareLaunchArgument(name, default_value=topic, description=what)
@@ -33,13 +37,23 @@ ARGUMENTS = [
 
 
 def start_node(context):
-    """Return the node, with the arguments as they were given."""
+    """Return the node, with the arguments as they were given.
+
+    Raises:
+        FileNotFoundError: there is no params_file; launch_ros alone would start without it.
+    """
     given = {
         name: LaunchConfiguration(name).perform(context)
         for name in ("tagger", "params_file", "autostart")
     }
-    parameters = [given["params_file"]] if given["params_file"] else []
-    parameters.append({"autostart": given["autostart"].lower() == "true"})
+    parameters = []
+    if given["params_file"]:
+        file = Path(given["params_file"]).expanduser()
+        if not file.is_file():
+            raise FileNotFoundError(f"params_file '{file}' is not a file; give the path of one")
+        parameters.append(str(file))
+    if given["autostart"]:
+        parameters.append({"autostart": given["autostart"].lower() == "true"})
     if given["tagger"]:
         parameters.append({"tagger": given["tagger"]})
     return [

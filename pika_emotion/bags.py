@@ -49,7 +49,7 @@ def read_bag(
         BagError: the bag is missing or damaged, or lacks a topic or field; names the remedy.
     """
     try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
+        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ImportError as error:
         raise BagError(
@@ -78,7 +78,7 @@ def read_bag(
             ]
     except BagError:
         raise
-    except (AnyReaderError, Exception) as error:
+    except Exception as error:
         # rosbags raises errors of many libraries (MCAP, sqlite3, zstd) for a damaged file.
         raise BagError(
             f"bag '{path}' cannot be read ({type(error).__name__}: {error}); "

@@ -23,6 +23,7 @@ from pika_emotion.errors import (
     TaggerError,
     TaggerLateError,
     TaggerLoadingError,
+    where,
 )
 from pika_emotion.labels import LabelSet
 from pika_emotion.tag import Tag
@@ -302,7 +303,6 @@ class DeadlineTagger:
 
 
 def _explain(error: BaseException) -> str:
-    # Another library's message may quote what was said; its type cannot.
     if isinstance(error, PikaEmotionError):
         return str(error)
-    return f"{type(error).__name__} inside a tagger; see the tagger's own log"
+    return f"{where(error)}, inside a tagger"

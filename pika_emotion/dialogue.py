@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pika_emotion.errors import ConfigError
-from pika_emotion.text import clean_child, clean_reply
+from pika_emotion.text import CHILD_CHARS, clean_child, clean_reply
 
 DEFAULT_EVENTS = (r"\[[A-Za-z_ ]+\]", r"BUTTON_[A-Z0-9_]+")
 DEFAULT_SILENCES = ("SILENCE", "-+", r"\.{2,}", "…")
@@ -87,31 +87,33 @@ class EventRules:
 
     events: tuple[str, ...] = DEFAULT_EVENTS
     silences: tuple[str, ...] = DEFAULT_SILENCES
-    _event: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _silence: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _events: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
+    _silences: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_event", _any_of(self.events))
-        object.__setattr__(self, "_silence", _any_of(self.silences))
+        object.__setattr__(self, "_events", _compile(self.events))
+        object.__setattr__(self, "_silences", _compile(self.silences))
 
     def is_silence(self, text: str) -> bool:
         """Whether the transcript says that nothing was heard."""
-        return not text or self._silence.fullmatch(text) is not None
+        return not text or any(pattern.fullmatch(text) for pattern in self._silences)
 
     def is_event(self, text: str) -> bool:
         """Whether the transcript is anything but speech."""
-        return self.is_silence(text) or self._event.fullmatch(text) is not None
+        return self.is_silence(text) or any(pattern.fullmatch(text) for pattern in self._events)
 
 
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+def _compile(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    # Each by itself: joined, one's flags, groups and back references would change the others.
+    compiled = []
     for pattern in patterns:
         try:
-            re.compile(pattern)
-        except re.error as error:
+            compiled.append(re.compile(pattern))
+        except (re.error, OverflowError) as error:
             raise ConfigError(
                 f"event pattern '{pattern}' is not a regular expression ({error}); correct it"
             ) from error
-    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)")
+    return tuple(compiled)
 
 
 def make_turn(question: str, child: str, reply: str, rules: EventRules | None = None) -> Turn:
@@ -150,7 +152,11 @@ class Dialogue:
         self._pass_time(at_ns)
         if self._answered:
             self._question, self._heard, self._answered = self._utterance, (), False
-        self._heard = (*self._heard, clean_child(text))
+        # What cannot show in the turn is not kept: a room may be heard for hours without a reply.
+        heard = tuple(said for said in self._heard if not self.rules.is_silence(said))
+        if len(" ".join(heard)) < CHILD_CHARS:
+            heard = (*heard, clean_child(text))
+        self._heard = heard
         return self._turn(self._heard, "")
 
     def pika_said(self, text: str, at_ns: int) -> Turn:
@@ -158,9 +164,10 @@ class Dialogue:
         gap_s = self._pass_time(at_ns)
         if self._answered and gap_s > self.turn_timeout_s:
             self._question, self._heard = "", ()
-        self._utterance = clean_reply(text)
+        reply = clean_reply(text)
+        self._utterance = reply or self._utterance
         self._answered = True
-        return self._turn(self._heard, self._utterance)
+        return self._turn(self._heard, reply)
 
     def hint(self, message: Message) -> Turn:
         """Return the turn as a partial text makes it look; the conversation stays as it is."""

@@ -3,6 +3,8 @@
 Messages name the value, what is wrong with it and what to do; none repeats what anybody said.
 """
 
+import traceback
+
 
 class PikaEmotionError(Exception):
     """Base of all errors that this package raises on purpose."""
@@ -50,3 +52,10 @@ class TaggerBusyError(TaggerError):
 
 class TaggerLateError(TaggerError):
     """A tagger did not answer before the deadline."""
+
+
+def where(error: BaseException) -> str:
+    """Return an error's kind and place; not its message, which may quote somebody."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"

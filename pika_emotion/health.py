@@ -42,6 +42,10 @@ class LossCounter:
         self.lost = 0
         self._last: list[int] = []
 
+    def pause(self) -> None:
+        """Forget the numbers: what is published from here on until the next one is not lost."""
+        self._last = []
+
     def saw(self, number: int | None, publishers: Callable[[], int]) -> None:
         """Take a message's sequence number, where the middleware gives one.
 
@@ -63,7 +67,7 @@ class LossCounter:
 
 
 class Health:
-    """Counts what happened since configure. Thread-safe."""
+    """Counts what happened since the node started. Thread-safe."""
 
     def __init__(self) -> None:
         self.deadline_ms = 0.0
@@ -103,7 +107,10 @@ class Health:
         with self._lock:
             totals = Counter(self._counts)
             totals["deadline misses"] = self._misses
-            totals["lost messages"] = lost
+            # Some middlewares number their messages, some tell what they lost, some do both.
+            totals["lost messages"] = max(lost, self._counts["lost messages"])
+            if tagger is not None:
+                totals.update({name.replace("_", " "): n for name, n in tagger.counts.items()})
             new = {what: n - self._seen[what] for what, n in totals.items() if n > self._seen[what]}
             self._seen = totals
             values = {
@@ -119,7 +126,6 @@ class Health:
             level = Level.WARN
             summary = ", ".join(f"{n} {what}" for what, n in sorted(new.items()))
         if tagger is not None:
-            values.update({name.replace("_", " "): str(n) for name, n in tagger.counts.items()})
             if tagger.last_error:
                 values["last primary error"] = tagger.last_error
             if tagger.load_error:

@@ -71,7 +71,7 @@ def load_labels(path: str | Path | None = None) -> LabelSet:
     file = Path(path) if path else resources.find("config/labels.yaml")
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no path at all
         raise LabelError(
             f"label file '{file}' cannot be read ({error}); "
             "set labels_file to a readable UTF-8 file, or leave it empty for the default"
@@ -79,11 +79,18 @@ def load_labels(path: str | Path | None = None) -> LabelSet:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        problem = getattr(error, "problem", None) or str(error)
-        raise LabelError(f"{where}: not valid YAML ({problem}); correct this line") from error
+        line, problem = _where_and_what(error, text)
+        raise LabelError(f"{file}:{line}: not valid YAML ({problem}); correct this line") from error
     return _Reader(file).label_set(root)
+
+
+def _where_and_what(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return line, f"character U+{ord(text[error.position]):04X} is not allowed"
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    return (mark.line + 1 if mark else 1), problem
 
 
 class _Reader:
@@ -116,12 +123,15 @@ class _Reader:
     def _label(self, node: yaml.Node) -> Label:
         if not isinstance(node, yaml.MappingNode):
             raise self._error(node, f"a label must be a mapping with {', '.join(_FIELDS)}")
-        values = {key.value: value for key, value in node.value}
-        for key, _ in node.value:
+        values: dict[str, yaml.Node] = {}
+        for key, value in node.value:
             if key.value not in _FIELDS:
                 raise self._error(
                     key, f"unknown field '{key.value}'; a label has {', '.join(_FIELDS)}"
                 )
+            if key.value in values:
+                raise self._error(key, f"'{key.value}' is there twice; drop one of the two")
+            values[key.value] = value
         for field in _FIELDS:
             if field not in values:
                 raise self._error(node, f"label without '{field}'; add it")

@@ -80,7 +80,6 @@ def _find_class(type_name: str) -> type[Any]:
     package, name = match["package"], match["name"]
     try:
         found: type[Any] = getattr(importlib.import_module(f"{package}.msg"), name)
-        found()  # loads the type support, which is where a half-installed package fails
     except ImportError as error:
         raise ConfigError(
             f"message type '{type_name}' is not installed (no package {package}); install it "
@@ -91,7 +90,22 @@ def _find_class(type_name: str) -> type[Any]:
             f"message type '{type_name}' is not installed (package {package} has no message "
             f"{name}); correct the name"
         ) from error
+    if not _has_type_support(found):
+        raise ConfigError(
+            f"message type '{type_name}' is only half installed (package {package} lacks its "
+            "compiled type support for this Python); install or build the package again"
+        )
     return found
+
+
+def _has_type_support(message: type[Any]) -> bool:
+    # Generated code loads its libraries when first used; a subscription would fail only then.
+    generated: Any = type(message)
+    try:
+        generated.__import_type_support__()
+    except Exception:  # rosidl_generator_py's own, which cannot be named without ROS
+        return False
+    return generated._TYPE_SUPPORT is not None
 
 
 def _dig(message: Any, path: str) -> Any:

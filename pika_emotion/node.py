@@ -22,15 +22,18 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
 from pika_emotion import taggers
-from pika_emotion.errors import ConfigError, PikaEmotionError
+from pika_emotion.errors import ConfigError, PikaEmotionError, where
 from pika_emotion.health import Health
 from pika_emotion.parameters import CORE, Parameter, check_together, refuse_unknown
-from pika_emotion.serving import Serving, TagPublisher
+from pika_emotion.serving import Serving
+from pika_emotion.topics import TagPublisher
 
 # What ROS itself may set for any node.
 _ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 _DIAGNOSTICS_PERIOD_S = 1.0
 _SPIN_S = 0.1
+# Threads hand Python's global lock over this often at least; the default is 5 ms.
+_SWITCH_S = 0.001
 
 
 class EmotionNode(LifecycleNode):
@@ -116,7 +119,7 @@ class EmotionNode(LifecycleNode):
             self.get_logger().error(f"{name} failed: {error}")
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
-            self.get_logger().error(f"{name} failed: {type(error).__name__}: {error}")
+            self.get_logger().error(f"{name} failed: {where(error)}")
             return TransitionCallbackReturn.ERROR
         self._state = state
         self.get_logger().info(f"{name}: now {state}")
@@ -150,11 +153,9 @@ class EmotionNode(LifecycleNode):
         value = parameter.default
         if override is not None:
             value = override.value
-            if isinstance(parameter.default, float) and isinstance(value, int):
+            if type(parameter.default) is float and type(value) is int:
                 value = float(value)
-            if not isinstance(value, type(parameter.default)) or isinstance(value, bool) != (
-                isinstance(parameter.default, bool)
-            ):
+            if type(value) is not type(parameter.default):
                 raise ConfigError(
                     f"{parameter.name} {value!r} is a {type(value).__name__}; "
                     f"set a {type(parameter.default).__name__}, such as {parameter.default!r}"
@@ -221,6 +222,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
+    sys.setswitchinterval(_SWITCH_S)
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         # rclpy's own handlers would end the context before the pending replies are answered.
@@ -250,6 +252,6 @@ def _run(node: EmotionNode, ending: threading.Event) -> int:
         try:
             executor.spin_once(timeout_sec=_SPIN_S)
         except Exception as error:
-            node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
+            node.get_logger().error(f"a callback failed: {where(error)}")
     node.stop()
     return 0

@@ -12,6 +12,7 @@ from pika_emotion.deadline import Answer, DeadlineTagger, Pending
 from pika_emotion.dialogue import Dialogue, Message, Role, merge
 
 Publish = Callable[[Message, Answer], None]
+Failed = Callable[[Exception], None]
 
 
 class Pipeline:
@@ -21,12 +22,16 @@ class Pipeline:
         dialogue: used by this pipeline's thread alone once started.
         tagger: started by the caller, and closed by the caller after ``stop``.
         publish: called for each reply with its answer, from the pipeline's thread.
+        failed: called with what a message's handling or ``publish`` raised; the next goes on.
     """
 
-    def __init__(self, dialogue: Dialogue, tagger: DeadlineTagger, publish: Publish) -> None:
+    def __init__(
+        self, dialogue: Dialogue, tagger: DeadlineTagger, publish: Publish, failed: Failed
+    ) -> None:
         self._dialogue = dialogue
         self._tagger = tagger
         self._publish = publish
+        self._failed = failed
         self._inbox: list[Message] = []
         self._pending: deque[tuple[Message, Pending]] = deque()
         self._wake = threading.Condition()
@@ -70,7 +75,7 @@ class Pipeline:
             if done:
                 return
             for message in merge(batch):
-                self._take(message)
+                self._guard(self._take, message)
                 self._answer_ready()
             self._answer_ready()
 
@@ -98,4 +103,10 @@ class Pipeline:
             if not pending.settled and time.monotonic() < pending.cutoff:
                 return
             self._pending.popleft()
-            self._publish(message, pending.take())
+            self._guard(self._publish, message, pending.take())
+
+    def _guard(self, act: Callable[..., None], *arguments: object) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:
+            self._failed(error)

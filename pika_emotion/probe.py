@@ -3,12 +3,10 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -17,6 +15,7 @@ from std_msgs.msg import String
 
 from pika_emotion.deadline import Source
 from pika_emotion.errors import ConfigError
+from pika_emotion.measurement import percentiles
 from pika_emotion.msg import EmotionTag, Utterance
 
 _DEPTH = 5000
@@ -127,6 +126,13 @@ class Probe:
         while time.monotonic() < end and any(row.tag is None for row in self.rows):
             time.sleep(0.01)
 
+    def forget(self) -> None:
+        """Begin the account anew: what was said so far was the warm-up."""
+        with self._lock:
+            self.rows = []
+            self.extra = self.reordered = self.most_pending = 0
+            self._first_seq = None
+
     def _connected(self) -> bool:
         return bool(
             self._transcripts.get_subscription_count() > 0
@@ -179,14 +185,6 @@ def summarize(probe: Probe, deadline_ms: float) -> dict[str, Any]:
         "reordered": probe.reordered,
         "most_pending": probe.most_pending,
     }
-
-
-def percentiles(samples_ms: Sequence[float]) -> dict[str, float]:
-    """Return p50, p99 and max of some milliseconds; zeros where there are none."""
-    if not samples_ms:
-        return {"p50": 0.0, "p99": 0.0, "max": 0.0}
-    p50, p99 = np.percentile(samples_ms, (50, 99))
-    return {"p50": round(p50, 3), "p99": round(p99, 3), "max": round(max(samples_ms), 3)}
 
 
 def _seconds(duration: Any) -> float:

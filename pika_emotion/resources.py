@@ -38,18 +38,20 @@ def _ament_folders() -> list[Path]:
 
 
 def _pip_folders() -> list[Path]:
-    # The distribution's own list of files knows where data files went, whatever scheme
-    # (venv, --user, --target) they were installed under.
+    # The distribution's own list of files knows where data files went, whatever scheme (venv,
+    # --user, --prefix) they were installed under; not so --target, which puts them beside the
+    # package and leaves the list as it was.
     try:
         files = metadata.files("pika-emotion") or []
     except metadata.PackageNotFoundError:
         return []
     tail = f"share/{PACKAGE}/config/labels.yaml"
-    return [
+    listed = [
         Path(str(file.locate())).resolve().parent.parent
         for file in files
         if file.as_posix().endswith(tail)
     ]
+    return [*listed, Path(__file__).resolve().parent.parent / "share" / PACKAGE]
 
 
 def _source_folders() -> list[Path]:

@@ -48,8 +48,9 @@ class Tag:
             raise TagError(
                 f"scores of tagger '{self.tagger}' sum to {total:.4g}; they must sum to 1"
             )
-        object.__setattr__(self, "scores", tuple(score / total for score in self.scores))
-        object.__setattr__(self, "celebrate", min(self.celebrate, 1.0))
+        # float: a tagger may give numpy's numbers, which neither JSON nor a message takes.
+        object.__setattr__(self, "scores", tuple(float(score) / total for score in self.scores))
+        object.__setattr__(self, "celebrate", min(float(self.celebrate), 1.0))
 
     @classmethod
     def neutral(cls, labels: LabelSet, tagger: str) -> "Tag":

@@ -37,10 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play the bag; return 1 where a tag was lost, duplicated or out of order."""
-    from pika_emotion.probe import Probe, summarize
+    try:
+        from pika_emotion.probe import Probe, summarize
+    except ImportError as error:
+        raise ConfigError(
+            f"replay speaks with a running node and needs ROS 2 ({error}); "
+            "source ROS's setup.bash and this workspace's"
+        ) from error
 
     if options.rate <= 0:
         raise ConfigError(f"--rate {options.rate:g} must be above 0; 1 is as recorded")
+    if options.csv and not options.csv.absolute().parent.is_dir():
+        raise ConfigError(f"--csv '{options.csv}' is in no folder that exists; make it first")
     recording = read_bag(
         options.bag,
         options.transcript_topic,

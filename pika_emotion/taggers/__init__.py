@@ -68,17 +68,17 @@ def find_module(name: str) -> TaggerModule:
     """Return the module of a tagger.
 
     Raises:
-        ConfigError: there is no tagger of this name.
+        ConfigError: there is no tagger of this name, or the module of this name is none.
         TaggerError: there is one, but its module cannot be imported.
     """
-    if name not in NAMES and "." not in name:
+    if name not in NAMES and ("." not in name or name.startswith(".")):
         raise ConfigError(
             f"unknown tagger '{name}'; choose one of {', '.join(NAMES)}, "
             "or name a Python module of yours with a dot in its name"
         )
     path = name if "." in name else f"{__name__}.{name}"
     try:
-        return cast(TaggerModule, importlib.import_module(path))
+        module = importlib.import_module(path)
     except ImportError as error:
         if name in NAMES and not is_present(name):
             raise TaggerError(
@@ -89,6 +89,13 @@ def find_module(name: str) -> TaggerModule:
             f"tagger '{name}' cannot be imported ({error}); install what its module needs, "
             "or put the module on PYTHONPATH"
         ) from error
+    lacking = [part for part in ("PARAMETERS", "create") if not hasattr(module, part)]
+    if lacking:
+        raise ConfigError(
+            f"module '{path}' is not a tagger: it has no {' and no '.join(lacking)}; "
+            "see pika_emotion.taggers for what a tagger's module must have"
+        )
+    return cast(TaggerModule, module)
 
 
 def is_present(name: str) -> bool:
@@ -166,11 +173,14 @@ def settings_from_text(name: str, assignments: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"'{assignment}' is not NAME=VALUE; write {key}=…")
         refuse_unknown([key], known)
-        value = yaml.safe_load(text) if text else ""
         wanted = type(known[key].default)
-        if wanted is float and isinstance(value, int):
+        try:
+            value = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{key} '{text}' is not YAML; put it in quotes") from error
+        if wanted is float and type(value) is int:
             value = float(value)
-        if not isinstance(value, wanted):
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise ConfigError(f"{key} '{text}' must be a {wanted.__name__}; correct it")
         known[key].check(value)
         settings[key] = value
