@@ -332,7 +332,7 @@ def test_an_instruction_in_the_childs_words_is_only_speech(meet):
 def test_a_publisher_of_incompatible_qos_shows_in_diagnostics(meet):
     _, robot = meet()
     robot.best_effort_publisher(String, "pika/reply")
-    values, status = robot.status(lambda values, _: "publishers of incompatible QoS" in values)
+    values, _ = robot.status(lambda values, _: "publishers of incompatible QoS" in values)
     assert values["publishers of incompatible QoS"] == "1"
 
 
@@ -366,9 +366,7 @@ def test_transitions_by_hand(meet):
 def test_a_configure_that_fails_can_be_repeated(meet, tmp_path):
     labels_file = tmp_path / "labels.yaml"
     labels_file.write_text("labels: []\n")
-    node, robot = meet(
-        active=False, params={"autostart": "false", "labels_file": str(labels_file)}
-    )
+    node, robot = meet(active=False, params={"autostart": "false", "labels_file": str(labels_file)})
     assert not robot.transition("configure")
     assert robot.state == "unconfigured"
     assert "configure failed" in node.output

@@ -61,7 +61,7 @@ class Engine:
         requests, self._requests = self._requests, []
         scores = [float(name == "angry") for name in self._labels]
         if self._does == "gives_nan":
-            scores[0] = float("gives_nan")
+            scores[0] = float("nan")
         if self._does == "short":
             scores.pop()
         if self._does == "echoes":  # how many came in one step, and how many hints before

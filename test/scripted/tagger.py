@@ -69,7 +69,7 @@ class Scripted:
         if self._does == "garbage":
             return {"emotion": "angry"}
         if self._does == "gives_nan":
-            return Tag(self._labels, (float("gives_nan"),) * len(self._labels), 0.0, self.name)
+            return Tag(self._labels, (float("nan"),) * len(self._labels), 0.0, self.name)
         return angry(self._labels)
 
     def describe(self):
