@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench train bag clean
 
+export PYTHON
 RUN := scripts/in_env.sh
 TOOL := install/pika_emotion/lib/pika_emotion/pika-emotion
 
