@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has left; Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        print(f"pika-emotion {options.command}: {error}; name another file", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from typing import Any
 from pika_emotion.dialogue import DEFAULT_EVENTS, DEFAULT_SILENCES
 from pika_emotion.errors import ConfigError
 
-CELEBRATE_THRESHOLD = 0.5
+# Above a half: celebrating what is not right is worse than missing what is.
+CELEBRATE_THRESHOLD = 0.65
 
 Value = bool | int | float | str | list[str]
 

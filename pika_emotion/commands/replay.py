@@ -129,11 +129,11 @@ def _print_table(recording: Sequence[Recorded], rows: Sequence["Row"]) -> None:
         ("#", {"justify": "right"}),
         ("child", {"max_width": 28, "no_wrap": True}),
         ("Pika", {"max_width": 48, "no_wrap": True}),
-        ("emotion", {}),
+        ("emotion", {"style": "cyan"}),
         ("conf", {"justify": "right"}),
         ("celebrate", {"justify": "right"}),
         ("ms", {"justify": "right"}),
-        ("who", {}),
+        ("who", {"style": "dim"}),
     )
     for name, options in columns:
         table.add_column(name, **options)
@@ -153,7 +153,7 @@ def _print_table(recording: Sequence[Recorded], rows: Sequence["Row"]) -> None:
             *cells,
             tag.emotion,
             f"{tag.confidence:.2f}",
-            f"{'★ ' if tag.celebrate else ''}{tag.celebrate_probability:.2f}",
+            f"{'[yellow]★[/yellow] ' if tag.celebrate else ''}{tag.celebrate_probability:.2f}",
             f"{row.round_ms:.1f}",
             f"{tag.tagger} ({Source(tag.source).name})",
         )

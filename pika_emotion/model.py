@@ -1,0 +1,247 @@
+"""The reflex's model: arrays and a card in one ``.npz`` file, and what they make of a turn.
+
+A turn's n-grams, hashed, have rows in a table. The weighted rows and the dense features add up
+to the outputs of the heads: linear models that each read a part of the turn, and one that reads
+all of it. A layer of rectifiers reads these and the dense features and decides. numpy only.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pika_emotion import features
+from pika_emotion.dialogue import Turn
+from pika_emotion.errors import ModelError
+from pika_emotion.relations import DENSE
+
+FORMAT = "pika_emotion reflex"
+VERSION = 1
+# An input of the second layer, standardised: what training never met must not shout.
+INPUT_LIMIT = 6.0
+
+Floats = npt.NDArray[np.float32]
+
+
+class Vocabulary:
+    """The hashed n-grams that training met often enough, and how much each counts.
+
+    Args:
+        buckets: their buckets, R, ascending; at most 65535.
+        weights: their inverse document frequencies, R.
+        scale: how much each block of n-grams counts.
+    """
+
+    def __init__(self, buckets: npt.NDArray[np.uint32], weights: Floats, scale: Floats) -> None:
+        self.buckets = buckets
+        self.weights = weights
+        self.scale = scale
+        # Row 0 is for what training did not meet, so row i + 1 is for buckets[i].
+        self._row_of = np.zeros(1 << features.BUCKET_BITS, np.uint16)
+        self._row_of[buckets] = np.arange(1, len(buckets) + 1)
+        self._weight_of = np.concatenate((np.zeros(1, np.float32), weights))
+
+    def rows(self, seen: features.Features) -> tuple[npt.NDArray[np.intp], Floats]:
+        """Return rows of the table and how much each counts; a block's squares sum to 1."""
+        found = self._row_of[seen.buckets]
+        known = np.flatnonzero(found)
+        rows, blocks = found[known].astype(np.intp), seen.blocks[known]
+        weights = self._weight_of[rows]
+        squares = np.bincount(blocks, weights * weights, len(self.scale))
+        scale = self.scale / np.sqrt(np.maximum(squares, 1e-12))
+        return rows - 1, (weights * scale[blocks]).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained model of L labels, with O outputs of heads, D dense features and H rectifiers.
+
+    The last L + 1 outputs are the whole turn's: its labels' logits, then celebrate's.
+
+    Attributes:
+        card: where it comes from; ``labels`` are the labels' names in order.
+        vocabulary: the rows' n-grams.
+        table: a row of O for each n-gram, in steps of ``unit``.
+        unit: O.
+        dense: D rows of O.
+        bias: O.
+        centre, spread: mean and standard deviation of the second layer's inputs, O + D.
+        inward: O + D rows of H.
+        threshold: H.
+        outward: H rows of L + 1.
+        offset: L + 1.
+        calibration: share of the whole turn's label logits that is added, the labels'
+            temperature, and celebrate's slope and offset.
+    """
+
+    card: Mapping[str, Any]
+    vocabulary: Vocabulary
+    table: npt.NDArray[np.int8]
+    unit: Floats
+    dense: Floats
+    bias: Floats
+    centre: Floats
+    spread: Floats
+    inward: Floats
+    threshold: Floats
+    outward: Floats
+    offset: Floats
+    calibration: Floats
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it was trained for, in order."""
+        return tuple(self.card["labels"])
+
+    def predict(self, turn: Turn) -> tuple[npt.NDArray[np.float64], float]:
+        """Return the probability of each label, and of celebrate."""
+        seen = features.extract(turn)
+        rows, values = self.vocabulary.rows(seen)
+        # Steps of 8 bits stay in the processor's cache, which is most of the time they take.
+        sums = values @ self.table[rows].astype(np.float32)
+        heads = sums * self.unit + seen.dense @ self.dense + self.bias
+        logits = self.decide(heads, seen.dense)
+        _, temperature, slope, offset = self.calibration.tolist()
+        return softmax(logits[:-1] / temperature), sigmoid(slope * float(logits[-1]) + offset)
+
+    def decide(self, heads: Floats, dense: Floats) -> npt.NDArray[np.float64]:
+        """Return the logits, L + 1, before calibration; of one turn or of a row each."""
+        inputs = (np.concatenate((heads, dense), axis=-1) - self.centre) / self.spread
+        inputs = np.clip(inputs, -INPUT_LIMIT, INPUT_LIMIT)
+        units = np.maximum(inputs @ self.inward + self.threshold, 0)
+        logits: npt.NDArray[np.float64] = (units @ self.outward + self.offset).astype(np.float64)
+        count = len(self.offset)
+        logits[..., :-1] += self.calibration[0] * heads[..., -count:-1]
+        return logits
+
+
+def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return probabilities over the last axis."""
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+
+
+def sigmoid(logit: Any) -> Any:
+    """Return the logistic function of a number or an array, without overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * logit)
+
+
+_WORDS = ("buckets", "weights", "scale")
+_ARRAYS = (
+    *(*_WORDS, "table", "unit", "dense", "bias"),
+    *("centre", "spread", "inward", "threshold", "outward", "offset", "calibration"),
+)
+_REMEDY = "make one with 'pika-emotion train', or leave reflex.model empty for the package's own"
+
+
+def save(model: Model, file: str | Path) -> None:
+    """Write a model; the same model gives the same bytes.
+
+    Raises:
+        ModelError: the file cannot be written.
+    """
+    text = json.dumps(dict(model.card), ensure_ascii=False, sort_keys=True)
+    arrays: dict[str, Any] = {"card": np.frombuffer(text.encode(), np.uint8)}
+    for name in _ARRAYS:
+        arrays[name] = getattr(model.vocabulary if name in _WORDS else model, name)
+    try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        with Path(file).open("wb") as out:
+            np.savez(out, **arrays)
+    except OSError as error:
+        raise ModelError(
+            f"model file '{file}' cannot be written ({error}); name a place that can be"
+        ) from error
+
+
+def read_card(file: str | Path) -> dict[str, Any]:
+    """Return a model file's card.
+
+    Raises:
+        ModelError: as ``load``.
+    """
+    return _read(Path(file), ())[0]
+
+
+def load(file: str | Path) -> Model:
+    """Read a model.
+
+    Raises:
+        ModelError: the file is missing, damaged, not a reflex model, or one of another version.
+    """
+    path = Path(file)
+    card, arrays = _read(path, _ARRAYS)
+    _check_arrays(path, card, arrays)
+    words = Vocabulary(*(arrays.pop(name) for name in _WORDS))
+    return Model(card, words, **arrays)
+
+
+def _read(file: Path, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not file.is_file():
+        raise ModelError(f"model file '{file}' does not exist; {_REMEDY}")
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            card = json.loads(stored["card"].tobytes())
+            _check_card(file, card)
+            return card, {name: stored[name] for name in names}
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ModelError(f"model file '{file}' is no reflex model ({error}); {_REMEDY}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelError(f"model file '{file}' is damaged ({error}); {_REMEDY}") from error
+
+
+def _check_card(file: Path, card: dict[str, Any]) -> None:
+    if card["format"] != FORMAT:
+        raise ModelError(
+            f"model file '{file}' is a '{card['format']}', not a '{FORMAT}'; {_REMEDY}"
+        )
+    for what, has, needs in (
+        ("format version", card["version"], VERSION),
+        ("features version", card["features"]["version"], features.VERSION),
+    ):
+        if has != needs:
+            raise ModelError(
+                f"model file '{file}' has {what} {has}, this program needs {needs}; "
+                "train it again with this program's 'pika-emotion train'"
+            )
+
+
+def _check_arrays(file: Path, card: dict[str, Any], arrays: dict[str, Any]) -> None:
+    rows, outputs = arrays["buckets"].size, arrays["unit"].size
+    inputs, logits = outputs + len(DENSE), len(card["labels"]) + 1
+    units = arrays["threshold"].size
+    shapes = {
+        "buckets": (rows,),
+        "weights": (rows,),
+        "scale": (len(features.BLOCKS),),
+        "table": (rows, outputs),
+        "unit": (outputs,),
+        "dense": (len(DENSE), outputs),
+        "bias": (outputs,),
+        "centre": (inputs,),
+        "spread": (inputs,),
+        "inward": (inputs, units),
+        "threshold": (units,),
+        "outward": (units, logits),
+        "offset": (logits,),
+        "calibration": (4,),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ModelError(
+                f"model file '{file}' is damaged (array '{name}' has shape "
+                f"{arrays[name].shape} where {shape} fits); {_REMEDY}"
+            )
+        if not np.isfinite(arrays[name]).all():
+            raise ModelError(
+                f"model file '{file}' is damaged (array '{name}' holds values that are no "
+                f"numbers); {_REMEDY}"
+            )
+    if rows and arrays["buckets"].max() >= 1 << features.BUCKET_BITS:
+        raise ModelError(f"model file '{file}' is damaged (a bucket is out of range); {_REMEDY}")
