@@ -53,8 +53,8 @@ def fit(task: Task, seed: int) -> Layer:
     return Layer(
         np.concatenate([m["inward"] for m in members], axis=1),
         np.concatenate([m["threshold"] for m in members]),
-        np.concatenate([m["outward"] for m in members]) / np.float32(MEMBERS),
-        np.mean([m["offset"] for m in members], axis=0, dtype=np.float32),
+        np.asarray(np.concatenate([m["outward"] for m in members]) / MEMBERS, np.float32),
+        np.asarray(np.mean([m["offset"] for m in members], axis=0, dtype=np.float32)),
         float(np.mean([m["share"] for m in members])),
     )
 

@@ -103,6 +103,13 @@ def _trigrams(text: str) -> set[str]:
     return {text[i : i + 3] for i in range(len(text) - 2)}
 
 
+def _spelt(trigrams: set[str], text: str) -> float:
+    """Return the share of the trigrams that the text has; faster than cutting the text up."""
+    if not trigrams:
+        return 0.0
+    return sum(t in text if len(t) == 3 else t == text for t in trigrams) / len(trigrams)
+
+
 def _quotes(text: str) -> list[str]:
     return [" ".join(WORD.findall(one or other)) for one, other in _QUOTE.findall(text)]
 
@@ -138,7 +145,7 @@ def relate(p: Pieces) -> npt.NDArray[np.float32]:
         *(_share(child, question), _share(child, reply)),
         *(_share(child, opening), _share(child, request)),
         *(_share(new, reply), _share(new, opening), bool(new)),
-        *(_share(trigrams, _trigrams(text)) for text in (asked, said, opened)),
+        *(_spelt(trigrams, text) for text in (asked, said, opened)),
         *(n > 0 and inside in f" {text} " for text in (asked, said, opened)),
         n > 0 and said.startswith(phrase),
         *(bool(question_quotes), match, equal, cover),
