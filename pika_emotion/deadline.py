@@ -185,10 +185,15 @@ class DeadlineTagger:
             return {name: self._counts[name] for name in names}
 
     def prefill(self, turn: Turn) -> None:
-        """Hand the primary a hint, if it is there; never raises, never waits.
+        """Hand a hint to the reflex, and to the primary if it is there; never raises, never waits.
 
-        Hints go through a thread of their own, the newest replacing one not yet handed over.
+        The primary's hints go through a thread of their own, the newest replacing one that was
+        not handed over yet.
         """
+        try:
+            self._reflex.prefill(turn)
+        except Exception as error:
+            self._note_error("reflex_errors", error)
         if self._primary is None or self._load_error is not None or self.loading:
             return
         with contextlib.suppress(queue.Empty):

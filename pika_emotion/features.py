@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pika_emotion.dialogue import Turn
-from pika_emotion.relations import Pieces, relate
+from pika_emotion.relations import Asked, Said, relate
 
 VERSION = 1
 BUCKET_BITS = 20
@@ -29,6 +29,8 @@ BLOCKS = (
     *("child.words", "child.pairs", "child.chars"),
 )
 
+_LENGTHS = {"words": (1,), "pairs": (2, 3), "chars": (3, 4, 5)}
+
 _MARKS = re.compile("[\u0300-\u036f]+")
 # Neither letter nor punctuation: emoji and the like.
 _PICTURES = re.compile(r"[^\w\s!-/:-@\[-`{-~“”‘’«»…]+")
@@ -38,18 +40,22 @@ _TOKEN = re.compile(r"[^\W_]+|[!?]|\.{2,}|…")
 _STEP = np.uint64(0x100000001B3)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(64 - BUCKET_BITS)
-# The pieces in the order in which they are hashed; the first four are read as characters too.
-_PIECES = ("reply", "opening", "question", "child", "closing", "request")
-_SPELT = range(4)
-_SLICES = [
-    (kind, length, _PIECES.index(piece))
-    for piece, kind in (name.split(".") for name in BLOCKS)
-    for length in {"words": (1,), "pairs": (2, 3), "chars": (3, 4, 5)}[kind]
-]
-_BLOCK_OF_SLICE = np.array([BLOCKS.index(f"{_PIECES[piece]}.{kind}") for kind, _, piece in _SLICES])
 _SALTS = np.array([zlib.crc32(name.encode()) * 0x100010001 for name in BLOCKS], np.uint64)
 
 Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Grams:
+    """Hashed n-grams.
+
+    Attributes:
+        buckets: hash bucket of each, below ``2 ** BUCKET_BITS``; all blocks in a row.
+        blocks: index into ``BLOCKS`` of each.
+    """
+
+    buckets: npt.NDArray[np.intp]
+    blocks: npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +63,80 @@ class Features:
     """The features of one turn.
 
     Attributes:
-        buckets: hash bucket of each n-gram, below ``2 ** BUCKET_BITS``; all blocks in a row.
-        blocks: index into ``BLOCKS`` of each n-gram.
+        context: n-grams of the question and the child's words.
+        reply: n-grams of the reply.
         dense: the values named in ``relations.DENSE``.
     """
 
-    buckets: npt.NDArray[np.intp]
-    blocks: npt.NDArray[np.intp]
+    context: Grams
+    reply: Grams
     dense: npt.NDArray[np.float32]
+
+    @property
+    def grams(self) -> Grams:
+        """All n-grams of the turn."""
+        halves = (self.context, self.reply)
+        return Grams(
+            np.concatenate([half.buckets for half in halves]),
+            np.concatenate([half.blocks for half in halves]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The features that a turn has before its reply is known."""
+
+    asked: Asked
+    grams: Grams
+
+
+class _Layout:
+    """How some pieces are hashed: each kind of n-gram in one go over all of them in a row.
+
+    The few n-grams that would reach from one piece into the next are left out by slices.
+    """
+
+    def __init__(self, pieces: tuple[str, ...]) -> None:
+        names = [name.split(".") for name in BLOCKS]
+        self.spelt = [piece for piece in pieces if [piece, "chars"] in names]
+        self.pieces = pieces
+        self.slices = [
+            (kind, length, (self.spelt if kind == "chars" else pieces).index(piece))
+            for piece, kind in names
+            if piece in pieces
+            for length in _LENGTHS[kind]
+        ]
+        self.block_of_slice = np.array(
+            [
+                block
+                for block, (piece, kind) in enumerate(names)
+                if piece in pieces
+                for _ in _LENGTHS[kind]
+            ]
+        )
+
+    def grams(self, source: Asked | Said) -> Grams:
+        """Hash the pieces of a turn's half."""
+        tokens = {piece: _TOKEN.findall(getattr(source, piece).text) for piece in self.pieces}
+        texts = [f" {' '.join(tokens[piece])} " for piece in self.spelt]
+        words = [0, *itertools.accumulate(len(tokens[piece]) for piece in self.pieces)]
+        letters = [0, *itertools.accumulate(len(text) for text in texts)]
+        runs = {
+            **_hash_words(list(itertools.chain.from_iterable(tokens.values()))),
+            **_hash_characters("".join(texts)),
+        }
+        hashes = []
+        for kind, length, piece in self.slices:
+            starts = letters if kind == "chars" else words
+            first, end = starts[piece], starts[piece + 1] - length + 1
+            hashes.append(runs[kind, length][first : max(first, end)])
+        blocks = np.repeat(self.block_of_slice, [len(each) for each in hashes])
+        mixed = (np.concatenate(hashes) ^ _SALTS[blocks]) * _SPREAD
+        return Grams((mixed >> _SHIFT).astype(np.intp), blocks)
+
+
+_CONTEXT = _Layout(("question", "child", "request"))
+_REPLY = _Layout(("reply", "opening", "closing"))
 
 
 def fold(text: str) -> str:
@@ -75,26 +147,20 @@ def fold(text: str) -> str:
 
 def extract(turn: Turn) -> Features:
     """Return the features of a turn."""
+    return complete(begin(turn), turn)
+
+
+def begin(turn: Turn) -> Context:
+    """Return what a turn shows before its reply is known."""
     child = _STAMMER.sub(r"\1", fold(turn.child))
-    pieces = Pieces.of(fold(turn.question), child, fold(turn.reply), turn.event)
-    lists = [_TOKEN.findall(getattr(pieces, name).text) for name in _PIECES]
-    words = [0, *itertools.accumulate(len(tokens) for tokens in lists)]
-    texts = [f" {' '.join(lists[piece])} " for piece in _SPELT]
-    letters = [0, *itertools.accumulate(len(text) for text in texts)]
-    # Each kind of n-gram is hashed in one go over all pieces in a row; the few that would reach
-    # from one piece into the next are left out by the slices.
-    runs = {
-        **_hash_words([token for tokens in lists for token in tokens]),
-        **_hash_characters("".join(texts)),
-    }
-    hashes = []
-    for kind, length, piece in _SLICES:
-        starts = letters if kind == "chars" else words
-        first, end = starts[piece], starts[piece + 1] - length + 1
-        hashes.append(runs[kind, length][first : max(first, end)])
-    blocks = np.repeat(_BLOCK_OF_SLICE, [len(each) for each in hashes])
-    mixed = (np.concatenate(hashes) ^ _SALTS[blocks]) * _SPREAD
-    return Features((mixed >> _SHIFT).astype(np.intp), blocks, relate(pieces))
+    asked = Asked.of(fold(turn.question), child, event=turn.event)
+    return Context(asked, _CONTEXT.grams(asked))
+
+
+def complete(context: Context, turn: Turn) -> Features:
+    """Return the features of a turn whose context is known already."""
+    said = Said.of(fold(turn.reply))
+    return Features(context.grams, _REPLY.grams(said), relate(context.asked, said))
 
 
 def _hash_words(tokens: Sequence[str]) -> dict[tuple[str, int], Hashes]:

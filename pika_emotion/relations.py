@@ -42,51 +42,52 @@ class Part:
     Attributes:
         text: the folded text.
         words: its words, without punctuation.
+        unique: the same, each once.
     """
 
     text: str
     words: tuple[str, ...]
+    unique: frozenset[str]
 
     @classmethod
     def of(cls, text: str) -> "Part":
         """Split a folded text into its words."""
-        return cls(text, tuple(WORD.findall(text)))
+        words = tuple(WORD.findall(text))
+        return cls(text, words, frozenset(words))
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """The folded texts of a turn and the pieces of them that matter by themselves.
-
-    Attributes:
-        opening: the reply's first sentence.
-        closing: the reply's last sentence.
-        request: the question's last sentence.
-    """
+class Asked:
+    """What is known of a turn before its reply; ``request`` is the question's last sentence."""
 
     question: Part
     child: Part
-    reply: Part
-    opening: Part
-    closing: Part
     request: Part
-    sentences: int
     event: bool
 
     @classmethod
-    def of(cls, question: str, child: str, reply: str, event: bool) -> "Pieces":
+    def of(cls, question: str, child: str, *, event: bool) -> "Asked":
         """Cut folded texts into pieces."""
-        said = _sentences(reply)
-        asked = _sentences(question)
-        return cls(
-            Part.of(question),
-            Part.of(child),
-            Part.of(reply),
-            Part.of(said[0] if said else ""),
-            Part.of(said[-1] if said else ""),
-            Part.of(asked[-1] if asked else ""),
-            len(said),
-            event,
-        )
+        sentences = _sentences(question)
+        request = sentences[-1] if sentences else ""
+        return cls(Part.of(question), Part.of(child), Part.of(request), event)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A reply; ``opening`` is its first sentence, ``closing`` its last of so many."""
+
+    reply: Part
+    opening: Part
+    closing: Part
+    sentences: int
+
+    @classmethod
+    def of(cls, reply: str) -> "Said":
+        """Cut a folded text into pieces."""
+        sentences = _sentences(reply)
+        opening, closing = (sentences[0], sentences[-1]) if sentences else ("", "")
+        return cls(Part.of(reply), Part.of(opening), Part.of(closing), len(sentences))
 
 
 def _sentences(text: str) -> list[str]:
@@ -114,16 +115,18 @@ def _quotes(text: str) -> list[str]:
     return [" ".join(WORD.findall(one or other)) for one, other in _QUOTE.findall(text)]
 
 
-def relate(p: Pieces) -> npt.NDArray[np.float32]:
+def relate(asked: Asked, said: Said) -> npt.NDArray[np.float32]:
     """Return the values named in ``DENSE``, most of them from 0 to 1, none far above 2."""
-    spoken = () if p.event else p.child.words
-    child, question, reply = set(spoken), set(p.question.words), set(p.reply.words)
-    opening, request = set(p.opening.words), set(p.request.words)
+    a, s = asked, said
+    spoken = () if a.event else a.child.words
+    child = frozenset(spoken)
+    question, request = a.question.unique, a.request.unique
+    reply, opening = s.reply.unique, s.opening.unique
     new = child - question
-    phrase, asked = " ".join(spoken), " ".join(p.question.words)
-    said, opened = " ".join(p.reply.words), " ".join(p.opening.words)
+    phrase = " ".join(spoken)
+    texts = [" ".join(part.words) for part in (a.question, s.reply, s.opening)]
     trigrams = _trigrams(phrase)
-    question_quotes, reply_quotes = _quotes(p.question.text), _quotes(p.reply.text)
+    question_quotes, reply_quotes = _quotes(a.question.text), _quotes(s.reply.text)
 
     match = equal = cover = 0.0
     for quote in question_quotes:
@@ -133,21 +136,21 @@ def relate(p: Pieces) -> npt.NDArray[np.float32]:
             cover = max(cover, _share(wanted, trigrams))
         if phrase.replace(" ", "") == quote.replace(" ", ""):
             equal = 1.0
-    _, colon, after = p.question.text.rpartition(":")
+    _, colon, after = a.question.text.rpartition(":")
     ordered = set(WORD.findall(after)) if colon else set()
-    button, bracket = p.event and "_" in p.child.text, p.event and "[" in p.child.text
+    button, bracket = a.event and "_" in a.child.text, a.event and "[" in a.child.text
     inside = f" {phrase} "
     n = len(spoken)
     values = (
-        *(p.event, button, bracket, p.event and not button and not bracket),
-        *(not question, not p.child.text),
+        *(a.event, button, bracket, a.event and not button and not bracket),
+        *(not question, not a.child.text),
         *(min(math.log1p(n), 3.0) / 2, n == 1, 2 <= n <= 3, n >= 4),
         *(_share(child, question), _share(child, reply)),
         *(_share(child, opening), _share(child, request)),
         *(_share(new, reply), _share(new, opening), bool(new)),
-        *(_spelt(trigrams, text) for text in (asked, said, opened)),
-        *(n > 0 and inside in f" {text} " for text in (asked, said, opened)),
-        n > 0 and said.startswith(phrase),
+        *(_spelt(trigrams, text) for text in texts),
+        *(n > 0 and inside in f" {text} " for text in texts),
+        n > 0 and texts[1].startswith(phrase),
         *(bool(question_quotes), match, equal, cover),
         *(match > 0.5 and not equal, bool(question_quotes) and n > 0 and match <= 0.5),
         bool(reply_quotes),
@@ -155,15 +158,15 @@ def relate(p: Pieces) -> npt.NDArray[np.float32]:
         bool(set(reply_quotes) - set(question_quotes)),
         *(_share(reply, question), _share(question, reply), _share(opening, question)),
         *(_share(request, child), bool(ordered), _share(ordered, child), _share(ordered, reply)),
-        min(math.log1p(len(p.reply.words)), 4.5) / 2,
-        min(math.log1p(len(p.opening.words)), 3.5) / 2,
-        min(p.sentences, 6) / 3,
-        *(min(p.reply.text.count("?"), 3) / 2, min(p.reply.text.count("!"), 4) / 2),
-        *(p.opening.text.endswith("?"), p.opening.text.endswith("!")),
-        p.opening.text.endswith(("..", "…")),
-        p.reply.text.endswith("?"),
-        min(len(_PAUSE.findall(p.reply.text)), 3) / 2,
-        *("?" in p.question.text, p.question.text.endswith("?"), "!" in p.question.text),
+        min(math.log1p(len(s.reply.words)), 4.5) / 2,
+        min(math.log1p(len(s.opening.words)), 3.5) / 2,
+        min(s.sentences, 6) / 3,
+        *(min(s.reply.text.count("?"), 3) / 2, min(s.reply.text.count("!"), 4) / 2),
+        *(s.opening.text.endswith("?"), s.opening.text.endswith("!")),
+        s.opening.text.endswith(("..", "…")),
+        s.reply.text.endswith("?"),
+        min(len(_PAUSE.findall(s.reply.text)), 3) / 2,
+        *("?" in a.question.text, a.question.text.endswith("?"), "!" in a.question.text),
         any(c.isdigit() for c in phrase),
         n > len(child),
     )

@@ -91,7 +91,7 @@ class Examples:
     """What is learned from, as arrays of one row a turn.
 
     Attributes:
-        seen: the turns' features.
+        seen: the turns' n-grams.
         dense: their dense features.
         emotions: target distribution over the labels.
         celebrate: 1 for yes, 0 for no.
@@ -99,7 +99,7 @@ class Examples:
         fold: which part of the scenarios the turn belongs to.
     """
 
-    seen: list[features.Features]
+    seen: list[features.Grams]
     dense: Floats
     emotions: Floats
     celebrate: Floats
@@ -129,7 +129,7 @@ def examples(rows: Sequence[Row], names: Sequence[str]) -> Examples:
     # A scenario's turns stay together: they share questions and words.
     scenes = [row.scenario or row.turn.question for row in rows]
     return Examples(
-        seen,
+        [one.grams for one in seen],
         np.stack([one.dense for one in seen]),
         emotions,
         np.array([row.celebrate == "yes" for row in rows], np.float32),
@@ -208,7 +208,7 @@ def _width(labels: int) -> int:
     return sum(1 + labels * head.emotion for head in HEADS)
 
 
-def vocabulary(seen: Sequence[features.Features]) -> Vocabulary:
+def vocabulary(seen: Sequence[features.Grams]) -> Vocabulary:
     """Choose the n-grams that are in most turns."""
     buckets, counts = np.unique(
         np.concatenate([np.unique(one.buckets) for one in seen]), return_counts=True
@@ -219,7 +219,7 @@ def vocabulary(seen: Sequence[features.Features]) -> Vocabulary:
     return Vocabulary(buckets[kept].astype(np.uint32), weights.astype(np.float32), scale)
 
 
-def design(words: Vocabulary, seen: Sequence[features.Features]) -> sp.csr_matrix:
+def design(words: Vocabulary, seen: Sequence[features.Grams]) -> sp.csr_matrix:
     """Return the turns as a sparse matrix, a column for each row of the table."""
     found = [words.rows(one) for one in seen]
     matrix = sp.csr_matrix(
@@ -234,7 +234,7 @@ def design(words: Vocabulary, seen: Sequence[features.Features]) -> sp.csr_matri
     return matrix
 
 
-def owners(words: Vocabulary, seen: Sequence[features.Features]) -> npt.NDArray[np.intp]:
+def owners(words: Vocabulary, seen: Sequence[features.Grams]) -> npt.NDArray[np.intp]:
     """Return the block that each row of the table belongs to: the first that was met there."""
     buckets = np.concatenate([one.buckets for one in seen])
     blocks = np.concatenate([one.blocks for one in seen])

@@ -26,6 +26,9 @@ class StubReflex:
     def __init__(self, labels):
         self._labels = labels
 
+    def prefill(self, turn):
+        pass
+
     def tag(self, turn, deadline):
         return Tag.neutral(self._labels, self.name)
 

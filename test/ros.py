@@ -39,8 +39,8 @@ def until(condition, seconds=20.0):
 class NodeProcess:
     """The installed program, started as a user would."""
 
-    def __init__(self, tmp_path, *arguments, params=None, log_level="info"):
-        self.namespace = f"/t{next(_numbers)}"
+    def __init__(self, tmp_path, *arguments, params=None, log_level="info", namespace=""):
+        self.namespace = namespace or f"/t{next(_numbers)}"
         command = [str(program()), "--ros-args", "-r", f"__ns:={self.namespace}"]
         command += ["-r", f"/diagnostics:={self.namespace}/diagnostics", "--log-level", log_level]
         for name, value in (params or {}).items():

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from pika_emotion import features
 from pika_emotion.dialogue import Turn, make_turn
-from pika_emotion.relations import DENSE, Pieces, relate
+from pika_emotion.relations import DENSE, Asked, Said, relate
 
 
 def same(one, other):
     return (
-        np.array_equal(one.buckets, other.buckets)
-        and np.array_equal(one.blocks, other.blocks)
+        np.array_equal(one.grams.buckets, other.grams.buckets)
+        and np.array_equal(one.grams.blocks, other.grams.blocks)
         and np.array_equal(one.dense, other.dense)
     )
 
@@ -23,7 +23,7 @@ def dense(question, child, reply):
 
 
 def buckets(block, turn):
-    seen = features.extract(turn)
+    seen = features.extract(turn).grams
     return set(seen.buckets[seen.blocks == features.BLOCKS.index(block)].tolist())
 
 
@@ -76,9 +76,10 @@ def test_any_text_has_finite_features(question, child, reply):
     assert seen.dense.shape == (len(DENSE),)
     assert np.isfinite(seen.dense).all()
     assert np.abs(seen.dense).max() <= 3
-    assert len(seen.buckets) == len(seen.blocks)
-    if len(seen.buckets):
-        assert 0 <= seen.buckets.min() <= seen.buckets.max() < 1 << features.BUCKET_BITS
+    grams = seen.grams
+    assert len(grams.buckets) == len(grams.blocks)
+    if len(grams.buckets):
+        assert 0 <= grams.buckets.min() <= grams.buckets.max() < 1 << features.BUCKET_BITS
 
 
 def test_the_child_repeats_the_quoted_phrase():
@@ -116,6 +117,6 @@ def test_events_are_told_apart_and_are_no_words(child, kind):
 
 
 def test_a_turn_of_nothing_has_features():
-    pieces = Pieces.of("", "", "", event=True)
-    assert relate(pieces)[DENSE.index("no_question")] == 1
-    assert len(features.extract(Turn("", "", "", event=True)).buckets) == 0
+    values = relate(Asked.of("", "", event=True), Said.of(""))
+    assert values[DENSE.index("no_question")] == 1
+    assert len(features.extract(Turn("", "", "", event=True)).grams.buckets) == 0

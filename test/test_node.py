@@ -11,6 +11,7 @@ from std_msgs.msg import String
 
 from pika_emotion import taggers
 from pika_emotion.deadline import Source
+from pika_emotion.parameters import CELEBRATE_THRESHOLD
 
 CANARY = "xylophone-canary"
 # A machine in trouble must not turn a primary that answers at once into a late one.
@@ -76,7 +77,7 @@ def test_every_reply_gets_its_tag_in_order_and_in_its_context(meet, labels, real
         assert tag.emotion == want.emotion
         assert tag.confidence == pytest.approx(want.confidence, abs=1e-6)
         assert tag.celebrate_probability == pytest.approx(want.celebrate, abs=1e-6)
-        assert tag.celebrate == want.celebrates(0.5)
+        assert tag.celebrate == want.celebrates(CELEBRATE_THRESHOLD)
         assert tag.valence == pytest.approx(want.valence, abs=1e-6)
         assert tag.arousal == pytest.approx(want.arousal, abs=1e-6)
         assert tag.tagger == "reflex"
@@ -334,6 +335,29 @@ def test_a_publisher_of_incompatible_qos_shows_in_diagnostics(meet):
     robot.best_effort_publisher(String, "pika/reply")
     values, _ = robot.status(lambda values, _: "publishers of incompatible QoS" in values)
     assert values["publishers of incompatible QoS"] == "1"
+
+
+def test_qos_can_be_overridden(meet, tmp_path):
+    overrides = tmp_path / "qos.yaml"
+    overrides.write_text(
+        "/**:\n"
+        "  ros__parameters:\n"
+        "    qos_overrides:\n"
+        + "".join(
+            f"      {name}:\n        subscription: {{reliability: best_effort}}\n"
+            for name in ("/qos/pika/reply", "/qos/pika/reply_partial", "/qos/child/transcript")
+        )
+    )
+    _, robot = meet("--params-file", str(overrides), namespace="/qos")
+    replies = robot.best_effort_publisher(String, "pika/reply")
+    until(replies.get_subscription_count)
+
+    def tagged():
+        replies.publish(String(data="Hello!"))
+        time.sleep(0.1)
+        return robot.extra
+
+    until(tagged)
 
 
 # Lifecycle, parameters, diagnostics.

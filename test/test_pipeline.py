@@ -25,6 +25,9 @@ class Recorder:
         self._labels = labels
         self.turns = []
 
+    def prefill(self, turn):
+        pass
+
     def tag(self, turn, deadline):
         self.turns.append(turn)
         return Tag.neutral(self._labels, self.name)

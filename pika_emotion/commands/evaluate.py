@@ -8,11 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 from pika_emotion import evaluation
-from pika_emotion.commands.tag import add_tagger_arguments, load_tagger
+from pika_emotion.commands.tag import (
+    add_tagger_arguments,
+    add_threshold_argument,
+    load_tagger,
+)
 from pika_emotion.corpus import Row, read_rows
 from pika_emotion.errors import ConfigError
 from pika_emotion.labels import load_labels
-from pika_emotion.parameters import CELEBRATE_THRESHOLD
 from pika_emotion.tag import Tag
 
 
@@ -26,12 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TSV files of labelled turns, or folders of them",
     )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=CELEBRATE_THRESHOLD,
-        help="celebrate from this probability on (default: %(default)s)",
-    )
+    add_threshold_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write plots there, PNG")
 

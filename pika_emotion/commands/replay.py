@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pika_emotion.bags import Recorded, read_bag
+from pika_emotion.commands import import_probe
 from pika_emotion.deadline import Source
 from pika_emotion.errors import ConfigError
 
@@ -37,18 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play the bag; return 1 where a tag was lost, duplicated or out of order."""
-    try:
-        from pika_emotion.probe import Probe, summarize
-    except ImportError as error:
-        raise ConfigError(
-            f"replay speaks with a running node and needs ROS 2 ({error}); "
-            "source ROS's setup.bash and this workspace's"
-        ) from error
-
     if options.rate <= 0:
         raise ConfigError(f"--rate {options.rate:g} must be above 0; 1 is as recorded")
     if options.csv and not options.csv.absolute().parent.is_dir():
         raise ConfigError(f"--csv '{options.csv}' is in no folder that exists; make it first")
+    probes = import_probe()
     recording = read_bag(
         options.bag,
         options.transcript_topic,
@@ -57,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         options.reply_field,
     )
     as_utterances = all(said.type == _UTTERANCE for said in recording)
-    with Probe(options.namespace, utterances=as_utterances) as probe:
+    with probes.Probe(options.namespace, utterances=as_utterances) as probe:
         probe.wait_for_node(options.wait)
         with _progress(len(recording)) as advance:
             started = time.monotonic()
@@ -69,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
                     probe.child_says(said.text)
                 advance()
         probe.wait_for_tags(2.0)
-        summary = summarize(probe, options.deadline_ms)
+        summary = probes.summarize(probe, options.deadline_ms)
         rows = probe.rows
     if options.csv:
         _write_csv(options.csv, rows)

@@ -16,12 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--child", default="", help="what the child said, or an event")
     parser.add_argument("--reply", required=True, help="what Pika says now")
     add_tagger_arguments(parser)
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=CELEBRATE_THRESHOLD,
-        help="celebrate from this probability on (default: %(default)s)",
-    )
+    add_threshold_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -36,6 +31,27 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a parameter of the tagger, as for the node; may be repeated",
     )
+
+
+def add_threshold_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that says from where on to celebrate."""
+    parser.add_argument(
+        "--threshold",
+        type=_probability,
+        default=CELEBRATE_THRESHOLD,
+        metavar="P",
+        help="celebrate from this probability on, 0 to 1 (default: %(default)s)",
+    )
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1; give one")
+    return value
 
 
 def load_tagger(options: argparse.Namespace) -> taggers.Tagger:
