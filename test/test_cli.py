@@ -117,9 +117,11 @@ def test_a_program_named_after_its_command_needs_no_command():
 
 
 def test_celebration_follows_the_threshold(capsys):
-    for threshold, celebrates in (("1.0", True), ("1", False)):
-        assert main([*TAG, *SCRIPTED, "--threshold", threshold, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["celebrate"] is celebrates
+    for threshold, celebrates in (("0", True), ("1", False)):
+        assert main([*TAG, "--threshold", threshold, "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert 0 < shown["celebrate_probability"] < 1
+        assert shown["celebrate"] is celebrates
 
 
 LABELS = """labels:
