@@ -28,7 +28,6 @@ have_ros() {
 }
 
 check_tools() {
-  command -v "$python" >/dev/null || die "'$python' not found; install python3 (Debian, Ubuntu: apt install python3 python3-venv)"
   "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' ||
     die "$("$python" --version) is not supported; use Python 3.10 to 3.14 (make setup PYTHON=python3.12)"
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
@@ -81,6 +80,8 @@ build() {
   echo "$names $contents" >install/stamp
 }
 
+command -v "$python" >/dev/null ||
+  die "'$python' not found; install python3 (Debian, Ubuntu: apt install python3 python3-venv)"
 mkdir -p log
 environment
 build
