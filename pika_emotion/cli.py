@@ -13,6 +13,7 @@ COMMANDS = {
     "tag": "tag one turn",
     "evaluate": "measure a tagger on labelled turns",
     "bench": "measure speed: taggers, or publisher to tag with --ros",
+    "calibrate": "fit what a tagger's probabilities are worth, and write its card",
     "train": "train the reflex from labelled turns",
     "info": "print the card of a reflex model",
     "replay": "play a recorded bag to a running node and print its tags",
