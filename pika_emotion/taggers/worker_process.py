@@ -109,8 +109,14 @@ class Worker:
         for result in results:
             if self._deadlines.pop(result.id, None) is not None:
                 scores = [float(score) for score in result.scores]
-                celebrate = float(result.celebrate)
-                self._send({"id": result.id, "scores": scores, "celebrate": celebrate})
+                self._send(
+                    {
+                        "id": result.id,
+                        "scores": scores,
+                        "celebrate": float(result.celebrate),
+                        "counts": {name: float(value) for name, value in result.counts.items()},
+                    }
+                )
 
     def _expire(self, engine: "Engine") -> None:
         now = time.monotonic()
