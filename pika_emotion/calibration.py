@@ -124,13 +124,13 @@ class Key:
 def key_of(tagger: Tagger, labels: LabelSet) -> Key:
     """Return a loaded tagger's key.
 
-    ``describe()`` of a tagger tells the hashes as ``model sha256`` and ``prompt sha256``; one that
+    ``describe()`` of a tagger tells the hashes as ``model_sha256`` and ``prompt_sha256``; one that
     does not is known by its name and what it says of its ``model``.
     """
     told = tagger.describe()
     return Key(
-        told.get("model sha256") or _sha256(f"{tagger.name}\n{told.get('model', '')}"),
-        told.get("prompt sha256") or _sha256(""),
+        told.get("model_sha256") or _sha256(f"{tagger.name}\n{told.get('model', '')}"),
+        told.get("prompt_sha256") or _sha256(""),
         _sha256("\n".join(f"{label.name}: {label.description}" for label in labels)),
     )
 

@@ -153,7 +153,7 @@ class Told:
     name = "told"
 
     def __init__(self, **told):
-        self._told = {name.replace("_", " "): value for name, value in told.items()}
+        self._told = told
 
     def describe(self):
         return self._told
