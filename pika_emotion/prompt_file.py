@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pika_emotion import resources
 from pika_emotion.dialogue import Turn, make_turn
 from pika_emotion.errors import PromptError
@@ -58,6 +56,8 @@ def load_prompt(path: str | Path | None = None) -> PromptText:
     Raises:
         PromptError: the file is missing, is not YAML, or something in it is missing or wrong.
     """
+    import yaml  # the worker's interpreter has this module, and needs no YAML
+
     file = Path(path) if path else resources.find("config/prompt.yaml")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -213,10 +213,11 @@ class WorkerTagger:
 
     def _start(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            raise TaggerError(
+            self._progress = (
                 f"worker of '{self.name}' is in a step that cannot be ended in isolation 'thread'; "
                 "wait, or use isolation 'process'"
             )
+            raise TaggerError(self._progress)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
