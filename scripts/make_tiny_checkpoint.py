@@ -67,7 +67,7 @@ def training_text() -> list[str]:
     """Return the text that a tokenizer is trained on: the project's turns and prompt."""
     lines = [(ROOT / name).read_text(encoding="utf-8") for name in
              ("config/prompt.yaml", "config/labels.yaml")] * 20  # fmt: skip
-    lines += ["system user assistant"] * 200
+    lines += ["assistant", "user", "system", "Emotion:", "Celebrate:", "Code:"] * 500
     for file in sorted((ROOT / "data" / "dialogues").rglob("*.tsv")):
         rows = file.read_text(encoding="utf-8").splitlines()[1:]
         lines += [text for row in rows for text in row.split("\t")[:3]]

@@ -84,6 +84,16 @@ class VllmEngine:
             report(line)
             print(f"vllm tagger: {line}", file=sys.stderr, flush=True)
 
+        try:
+            card = self._load(labels, tell)
+        except BaseException:
+            self.close()
+            raise
+        load_s = f"{time.monotonic() - started:.1f}"
+        tell(f"ready in {load_s} s")
+        return {**card, "load_s": load_s}
+
+    def _load(self, labels: Sequence[str], tell: Callable[[str], None]) -> dict[str, str]:
         os.environ.update(vllm_arguments.environment(self._settings))
         for name, value in vllm_arguments.DEFAULT_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -103,9 +113,7 @@ class VllmEngine:
             tell(line)
         for note in [*arguments.notes, *self._remarks()]:
             tell(note)
-        card = self._card(folder, labels, arguments.notes, time.monotonic() - started)
-        tell(f"ready in {card['load_s']} s")
-        return card
+        return self._card(folder, labels, arguments.notes)
 
     def _find_model(self) -> Path:
         if importlib.util.find_spec("vllm") is None:
@@ -183,6 +191,7 @@ class VllmEngine:
 
     def _prepare(self) -> None:
         """Make the sampling parameters, and see that the longest prompt has room."""
+        import vllm.inputs
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
         if self.prompt.longest >= self._most_tokens:
@@ -198,6 +207,8 @@ class VllmEngine:
             "output_kind": RequestOutputKind.FINAL_ONLY,
         }
         self._reads = SamplingParams(**common)
+        # Newer versions take what they call an engine input; older ones the plain prompt.
+        self._input = getattr(vllm.inputs, "tokens_input", None) or _plain_input
         self._asks = {}
         # One list for all heads: a batch whose requests ask for different numbers is padded.
         tokens = sorted({t for a in self.prompt.answers.values() for t in a.tokens})
@@ -252,9 +263,7 @@ class VllmEngine:
             remarks.append("this tokenizer joins lines; token ids differ slightly from the text's")
         return remarks
 
-    def _card(
-        self, folder: Path, labels: Sequence[str], notes: Sequence[str], load_s: float
-    ) -> dict[str, str]:
+    def _card(self, folder: Path, labels: Sequence[str], notes: Sequence[str]) -> dict[str, str]:
         import torch
         import transformers
 
@@ -281,7 +290,6 @@ class VllmEngine:
             "transformers": str(transformers.__version__),
             "python": platform.python_version(),
             "adapted": "; ".join(notes) or "nothing",
-            "load_s": f"{load_s:.1f}",
         }
 
     # Serving.
@@ -297,7 +305,8 @@ class VllmEngine:
         self._aheads += 1
         self._reading = f"{_AHEAD}/{self._aheads}"
         self._read = ids
-        self.engine.add_request(self._reading, {"prompt_token_ids": ids}, self._reads)
+        # One token more, whichever: vLLM does not keep the block that a prompt ends with.
+        self.engine.add_request(self._reading, self._input([*ids, ids[-1]]), self._reads)
 
     def submit(self, request_id: int, turn: Turn) -> None:
         """Put both heads of a reply into the coming step."""
@@ -308,7 +317,7 @@ class VllmEngine:
         for request in requests:
             self.engine.add_request(
                 f"{request_id}/{request.head}",
-                {"prompt_token_ids": request.ids},
+                self._input(request.ids),
                 self._asks[request.head],
             )
 
@@ -389,6 +398,10 @@ class VllmEngine:
             counts["outside"] = outside
         self._ahead_tokens = 0
         return [Result(int(name), scores, celebrate, counts)]
+
+
+def _plain_input(ids: list[int]) -> dict[str, Any]:
+    return {"prompt_token_ids": ids}
 
 
 def _warm_turn(number: int, words: int) -> Turn:

@@ -16,24 +16,43 @@ FP32, BF16 = 1e-5, 3e-2
 SUFFIX = 8
 
 
-def load(model, labels, *more):
-    lines = []
-    engine = VllmEngine(engine_settings(model, labels, *more))
-    card = engine.load(labels.names, lines.append)
-    return engine, card, lines
+class Engines:
+    """One engine at a time: they share what vLLM keeps for a whole process."""
+
+    def __init__(self, checkpoints, labels):
+        self._checkpoints = checkpoints
+        self._labels = labels
+        self._key = None
+        self.engine = None
+
+    def load(self, family="phi3", *more):
+        """Return the engine, its card and what it reported; a new one only for other settings."""
+        if self._key != (family, *more):
+            self.close()
+            lines = []
+            engine = VllmEngine(engine_settings(self._checkpoints[family], self._labels, *more))
+            card = engine.load(self._labels.names, lines.append)
+            self.engine, self._key = engine, (family, *more)
+            self._loaded = engine, card, lines
+        return self._loaded
+
+    def close(self):
+        if self.engine is not None:
+            self.engine.close()
+        self.engine = self._key = self._loaded = None
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
-def loaded(checkpoints, labels):
-    loaded = load(checkpoints["phi3"], labels)
-    yield loaded
-    loaded[0].close()
-    gc.collect()
+def engines(checkpoints, labels):
+    engines = Engines(checkpoints, labels)
+    yield engines
+    engines.close()
 
 
 @pytest.fixture
-def engine(loaded):
-    engine = loaded[0]
+def engine(engines):
+    engine = engines.load()[0]
     engine.engine.reset_prefix_cache()
     engine._read = []
     engine._ahead_tokens = 0
@@ -83,10 +102,10 @@ def by_transformers(engine, model, turn):
     ],
 )
 def test_probabilities_are_those_of_transformers(
-    checkpoints, labels, family, heads, dtype, tolerance
+    engines, checkpoints, labels, family, heads, dtype, tolerance
 ):
     folder = checkpoints[family]
-    engine, card, _ = load(folder, labels, f"vllm.heads={heads}", f"vllm.dtype={dtype}")
+    engine, card, _ = engines.load(family, f"vllm.heads={heads}", f"vllm.dtype={dtype}")
     assert (card["heads"], card["dtype"], card["scoring"]) == (heads, dtype, "ids")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     for turn in TURNS:
@@ -97,19 +116,16 @@ def test_probabilities_are_those_of_transformers(
         assert result.counts["outside"] == pytest.approx(outside, abs=tolerance)
     spread = max(max(ask(engine, [turn])[0].scores) for turn in TURNS)
     assert spread > 2 / len(labels), "the model says the same of everything; this tests nothing"
-    engine.close()
 
 
-@pytest.mark.parametrize("scoring", ["allowed", "all"])
-def test_where_scores_cannot_be_read_by_ids_the_numbers_are_the_same(
-    checkpoints, labels, engine, scoring
-):
-    other, card, lines = load(checkpoints["phi3"], labels, f"vllm.scoring={scoring}")
-    assert card["scoring"] == scoring
-    assert f"label scores are read by way of '{scoring}', not by token ids" in lines
-    for turn in TURNS:
-        assert difference(ask(engine, [turn])[0], ask(other, [turn])[0]) <= FP32
-    other.close()
+def test_where_scores_cannot_be_read_by_ids_the_numbers_are_the_same(engine, engines):
+    expected = [ask(engine, [turn])[0] for turn in TURNS]
+    for scoring in ("allowed", "all"):
+        other, card, lines = engines.load("phi3", f"vllm.scoring={scoring}")
+        assert card["scoring"] == scoring
+        assert f"label scores are read by way of '{scoring}', not by token ids" in lines
+        for turn, result in zip(TURNS, expected, strict=True):
+            assert difference(ask(other, [turn])[0], result) <= FP32
 
 
 def test_cached_equals_uncached(engine):
@@ -193,7 +209,7 @@ def test_a_hint_without_news_is_not_read(engine):
     assert not engine.busy
 
 
-def test_a_cancelled_reply_leaves_the_engine(checkpoints, labels, engine):
+def test_a_cancelled_reply_leaves_the_engine(engine):
     (expected,) = ask(engine, [TURNS[0]])
     engine.submit(1, TURNS[1])
     engine.cancel(1)
@@ -202,8 +218,8 @@ def test_a_cancelled_reply_leaves_the_engine(checkpoints, labels, engine):
     assert difference(ask(engine, [TURNS[0]])[0], expected) <= FP32
 
 
-def test_a_reply_is_cancelled_between_its_steps(checkpoints, labels):
-    engine, _, _ = load(checkpoints["phi3"], labels, "vllm.max_num_batched_tokens=64")
+def test_a_reply_is_cancelled_between_its_steps(engines):
+    engine, _, _ = engines.load("phi3", "vllm.max_num_batched_tokens=64")
     (expected,) = ask(engine, [TURNS[0]])
     engine.engine.reset_prefix_cache()
     engine.submit(1, TURNS[1])
@@ -212,7 +228,6 @@ def test_a_reply_is_cancelled_between_its_steps(checkpoints, labels):
     assert not engine.busy
     assert engine.engine.get_num_unfinished_requests() == 0
     assert difference(ask(engine, [TURNS[0]])[0], expected) <= FP32
-    engine.close()
 
 
 def test_an_engine_that_keeps_failing_gives_itself_up(engine, monkeypatch):
@@ -228,8 +243,8 @@ def test_an_engine_that_keeps_failing_gives_itself_up(engine, monkeypatch):
     engine._failures = 0
 
 
-def test_the_card_says_what_answered(loaded, checkpoints, labels):
-    _, card, lines = loaded
+def test_the_card_says_what_answered(engines):
+    _, card, lines = engines.load()
     assert card["vllm"]
     assert card["device"] == "cpu"
     assert card["labels"] == "17"
@@ -243,26 +258,26 @@ def test_the_card_says_what_answered(loaded, checkpoints, labels):
     ("more", "match"),
     [
         (["vllm.model=/no/such/folder"], "'/no/such/folder' is not a folder"),
-        (["vllm.model=nobody/no-such-model"], "is not on this machine .* hf download"),
+        (["vllm.model=nobody/no-such-model"], "is not on this machine .*hf download"),
         (["vllm.max_model_len=600"], "raise it, lower vllm.max_turn_tokens"),
         (["vllm.quantization=awq"], "leave vllm.quantization empty"),
-        (['vllm.engine_args={"no_such": 1}'], "'no_such' is no argument"),
+        (["vllm.engine_args='{\"no_such\": 1}'"], "'no_such' is no argument"),
     ],
 )
-def test_what_cannot_be_loaded_is_named_with_its_remedy(checkpoints, labels, more, match):
+def test_what_cannot_be_loaded_is_named_with_its_remedy(engines, more, match):
     with pytest.raises(TaggerError, match=match):
-        load(checkpoints["phi3"], labels, *more)
+        engines.load("phi3", *more)
 
 
-def test_a_machine_without_a_gpu_is_told(checkpoints, labels, monkeypatch):
+def test_a_machine_without_a_gpu_is_told(engines, monkeypatch):
     from vllm.platforms import current_platform
 
     monkeypatch.setattr(current_platform, "device_type", "", raising=False)
     with pytest.raises(TaggerError, match="finds no GPU that it can use; check 'nvidia-smi'"):
-        load(checkpoints["phi3"], labels)
+        engines.load("phi3", "vllm.max_replies=1")
 
 
-def test_a_folder_without_a_tokenizer_is_told(checkpoints, labels, tmp_path):
+def test_a_folder_without_a_tokenizer_is_told(engines, checkpoints, tmp_path):
     (tmp_path / "config.json").write_text((checkpoints["phi3"] / "config.json").read_text())
     with pytest.raises(TaggerError, match=r"tokenizer of vllm.model .* cannot be read"):
-        load(tmp_path, labels)
+        engines.load("phi3", f"vllm.model={tmp_path}")

@@ -48,7 +48,7 @@ def by_template(tokenizer, text, content, answer):
     )
 
 
-LONG = Turn("Hỏi gì đó dài thật dài. " * 50, "con không biết đâu " * 20, "Kể chuyện nhé! " * 80)
+LONG = Turn("Hỏi gì đó dài thật dài. " * 50, "con không biết đâu " * 20, "Kể chuyện nhé! " * 300)
 
 
 @pytest.mark.parametrize("heads", HEADS)
