@@ -59,6 +59,14 @@ class Worker:
         try:
             engine = _create(self._engine_path, order["settings"])
             card = engine.load(order["labels"], lambda line: self._send({"progress": line}))
+        except ImportError as error:
+            self._send(
+                {
+                    "error": f"interpreter '{sys.executable}' cannot import '{error.name}'; set "
+                    "the tagger's python parameter to an interpreter that has what its engine needs"
+                }
+            )
+            return
         except Exception as error:
             self._send({"error": _explain(error)})
             return

@@ -162,6 +162,7 @@ def test_a_load_that_never_ends_costs_no_tag(meet):
     [
         ({"vllm.model": "/no/such/folder"}, "'/no/such/folder' is not a folder"),
         ({"vllm.model": "''"}, "vllm.model is empty"),
+        ({"vllm.python": "''"}, "vLLM is not installed for interpreter"),
         ({"vllm.python": "/no/such/python"}, "interpreter '/no/such/python'"),
     ],
 )
