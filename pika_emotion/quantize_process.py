@@ -78,6 +78,19 @@ def last_logits(model: Any, ids: Sequence[Sequence[int]]) -> Any:
     return torch.stack(rows)
 
 
+def allow_cpu() -> None:
+    """Let llm-compressor work without a GPU.
+
+    Its version 0.14 pins memory for the way to the GPU whether there is one or not, and torch
+    refuses to where there is none. Without a GPU there is nothing to gain from it.
+    """
+    import torch
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    if not torch.accelerator.is_available() and hasattr(IntermediatesCache, "pin_memory"):
+        IntermediatesCache.pin_memory = lambda *_, **__: None
+
+
 def quantize(order: Mapping[str, Any]) -> dict[str, Any]:
     """Make the checkpoint; return what was made and how far its answers moved."""
     import llmcompressor
@@ -98,6 +111,7 @@ def quantize(order: Mapping[str, Any]) -> dict[str, Any]:
         device_map="cuda" if torch.cuda.is_available() else "cpu",
         **place,
     )
+    allow_cpu()
     shown, held_out = requests(prompt, order["turns"]), requests(prompt, order["check"])
     before = last_logits(model, held_out)
     print(f"showing it {len(shown)} prompts, {sum(map(len, shown))} tokens", file=sys.stderr)
