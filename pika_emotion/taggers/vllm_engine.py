@@ -116,7 +116,8 @@ class VllmEngine:
         return self._card(folder, labels, arguments.notes)
 
     def _find_model(self) -> Path:
-        if importlib.util.find_spec("vllm") is None:
+        spec = importlib.util.find_spec("vllm")
+        if spec is None or spec.origin is None:  # a folder of that name is no installation
             raise TaggerError(
                 f"vLLM is not installed for interpreter '{sys.executable}'; run 'make setup-vllm' "
                 "and set vllm.python to .venv-vllm/bin/python, or set tagger to reflex"
