@@ -13,7 +13,9 @@ COMMANDS = {
     "tag": "tag one turn",
     "evaluate": "measure a tagger on labelled turns",
     "bench": "measure speed: taggers, or publisher to tag with --ros",
+    "calibrate": "fit what a tagger's probabilities are worth, and write its card",
     "train": "train the reflex from labelled turns",
+    "quantize": "make the 4-bit AWQ checkpoint of a chat model",
     "info": "print the card of a reflex model",
     "replay": "play a recorded bag to a running node and print its tags",
 }
@@ -22,7 +24,11 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code (0 done, 1 a fault named on stderr, 2 wrong usage)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="pika-emotion", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="pika-emotion",
+        description=__doc__,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+    )
     parser.add_argument("--version", action="version", version=f"pika-emotion {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((a for a in arguments if not a.startswith("-")), None)
