@@ -24,11 +24,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code (0 done, 1 a fault named on stderr, 2 wrong usage)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="pika-emotion",
-        description=__doc__,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
-    )
+    parser = argparse.ArgumentParser(prog="pika-emotion", description=__doc__)
     parser.add_argument("--version", action="version", version=f"pika-emotion {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((a for a in arguments if not a.startswith("-")), None)

@@ -16,9 +16,11 @@ from pika_emotion.pipeline import Pipeline
 from pika_emotion.taggers.calibrated import CalibratedTagger
 from pika_emotion.topics import Input, TagPublisher
 
-# Messages older than this were held up on their way; then this long is waited for the others.
+# Messages older than this were held up on their way; then this long is waited for the others,
+# and again as long as some come.
 _HELD_UP_NS = 20_000_000
-_SETTLE_S = 0.005
+_SETTLE_S = 0.01
+_SETTLE_ROUNDS = 3
 
 
 class Serving:
@@ -139,12 +141,16 @@ class Serving:
         """Hand everything that all topics have ready to the pipeline at once."""
         assert self._pipeline is not None
         batch = self._drain()
-        oldest_ns = min((message.source_ns for message in batch), default=None)
-        if oldest_ns is not None and time.time_ns() - oldest_ns > _HELD_UP_NS:
+        oldest_ns = min((message.source_ns for message in batch), default=0)
+        if batch and time.time_ns() - oldest_ns > _HELD_UP_NS:
             # Something held these up (a paused process, a network that came back). The middleware
             # is still handing over what waited, each topic in a thread of its own.
-            time.sleep(_SETTLE_S)
-            batch += self._drain()
+            for _ in range(_SETTLE_ROUNDS):
+                time.sleep(_SETTLE_S)
+                new = self._drain()
+                batch += new
+                if not new:
+                    break
         now = time.monotonic()
         for message in batch:
             if message.role is Role.REPLY:
