@@ -1,22 +1,28 @@
 # Every target makes what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench train bag clean
+.PHONY: help setup setup-vllm demo test test-vllm lint bench train bag clean
 
-export PYTHON
+export PYTHON WORKER_PYTHON MODEL
 RUN := scripts/in_env.sh
 TOOL := install/pika_emotion/lib/pika_emotion/pika-emotion
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## make .venv and install/ (quick when there is nothing to do)
 	@scripts/setup.sh
+
+setup-vllm: ## make .venv-vllm, the environment of the vLLM tagger's worker
+	@scripts/setup_vllm.sh
 
 demo: setup ## replay a recorded conversation through a real node and print its tags
 	@$(RUN) scripts/demo.sh $(ARGS)
 
 test: setup ## run all tests
 	@$(RUN) pytest $(ARGS)
+
+test-vllm: setup setup-vllm ## run the vLLM tagger's tests with the real engine and tiny models
+	@scripts/test_vllm.sh $(ARGS)
 
 lint: setup ## ruff, mypy --strict, xmllint
 	@$(RUN) scripts/lint.sh
@@ -31,4 +37,4 @@ bag: setup ## make the demo's bag from its text
 	@$(RUN) python scripts/make_demo_bag.py
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .nox
+	rm -rf .venv .venv-vllm build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .nox

@@ -13,7 +13,9 @@ COMMANDS = {
     "tag": "tag one turn",
     "evaluate": "measure a tagger on labelled turns",
     "bench": "measure speed: taggers, or publisher to tag with --ros",
+    "calibrate": "fit what a tagger's probabilities are worth, and write its card",
     "train": "train the reflex from labelled turns",
+    "quantize": "make the 4-bit AWQ checkpoint of a chat model",
     "info": "print the card of a reflex model",
     "replay": "play a recorded bag to a running node and print its tags",
 }

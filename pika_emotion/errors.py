@@ -26,6 +26,14 @@ class ModelError(PikaEmotionError):
     """A model file is missing, damaged, or made for something else."""
 
 
+class CalibrationError(PikaEmotionError):
+    """A calibration card is missing or damaged, or the turns to fit one on are too few."""
+
+
+class PromptError(PikaEmotionError):
+    """The prompt file is wrong, or the model's tokenizer cannot carry the prompt."""
+
+
 class CorpusError(PikaEmotionError):
     """A file of labelled turns is missing or wrong."""
 

@@ -102,8 +102,19 @@ class Health:
         tagger: DeadlineTagger | None,
         cards: Mapping[str, str],
         lost: int,
+        note: str = "",
+        warning: str | None = None,
     ) -> Report:
-        """Return the status: the worst thing that is true now, or was since the last report."""
+        """Return the status: the worst thing that is true now, or was since the last report.
+
+        Args:
+            state: the node's, in words.
+            tagger: who answers; None where nobody does yet.
+            cards: what the taggers tell of themselves.
+            lost: messages that the topics lost.
+            note: added to the summary while there is nothing worse to say.
+            warning: what else is wrong for as long as it is given.
+        """
         with self._lock:
             totals = Counter(self._counts)
             totals["deadline misses"] = self._misses
@@ -121,7 +132,9 @@ class Health:
                 "deadline_ms": f"{self.deadline_ms:g}",
                 **{what: str(n) for what, n in sorted(totals.items())},
             }
-        level, summary = Level.OK, state
+        level, summary = Level.OK, f"{state}; {note}" if note else state
+        if warning is not None:
+            level, summary = Level.WARN, warning
         if new:
             level = Level.WARN
             summary = ", ".join(f"{n} {what}" for what, n in sorted(new.items()))

@@ -193,14 +193,17 @@ class EmotionNode(LifecycleNode):
             status.values = [KeyValue(key=k, value=v) for k, v in report.values.items()]
             self._warn_once(self._serving.tagger.load_error)
             self._warn_once(self._serving.tagger.last_error)
+            self._warn_once(self._serving.warning, "")
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
-    def _warn_once(self, problem: str | None) -> None:
+    def _warn_once(
+        self, problem: str | None, what: str = "the reflex answers instead of the primary: "
+    ) -> None:
         if problem is not None and problem not in self._told:
             self._told.add(problem)
-            self.get_logger().warning(f"the reflex answers instead of the primary: {problem}")
+            self.get_logger().warning(f"{what}{problem}")
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:

@@ -65,6 +65,11 @@ CORE = (
         "primary_load_timeout_s", 300.0, "how long configure waits with require_primary, s",
         low=0.1, high=3_600.0,
     ),
+    Parameter("pool", False, "publish the primary's and the reflex's mix, as their card weighs it"),
+    Parameter(
+        "calibration", "",
+        "the primary's card, or a folder of them; empty: your data folder; none: do without",
+    ),
     Parameter("labels_file", "", "the label file; empty for the package's own"),
     Parameter(
         "turn_timeout_s", 30.0, "a reply this long after the last belongs to no question, s",

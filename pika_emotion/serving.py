@@ -13,6 +13,7 @@ from pika_emotion.errors import where
 from pika_emotion.health import Health, Report
 from pika_emotion.labels import load_labels
 from pika_emotion.pipeline import Pipeline
+from pika_emotion.taggers.calibrated import CalibratedTagger
 from pika_emotion.topics import Input, TagPublisher
 
 # Messages older than this were held up on their way; then this long is waited for the others,
@@ -55,9 +56,10 @@ class Serving:
         self._reflex.load()
         warm = self._reflex.tag(Turn("Is it?", "yes", "Yes, it is!"), time.monotonic())
         publisher.warm_up(Answer(warm, Source.REFLEX))
-        self._primary = None
+        self._primary: CalibratedTagger | None = None
         if values["tagger"] != "reflex":
-            self._primary = taggers.create(values["tagger"], labels, values)
+            primary = taggers.create(values["tagger"], labels, values)
+            self._primary = CalibratedTagger(primary, self._reflex, labels, values)
         self.tagger = DeadlineTagger(
             labels, self._reflex, self._primary, slots=values["primary_slots"]
         )
@@ -116,6 +118,11 @@ class Serving:
         self.tagger.close()
         self._reflex.close()
 
+    @property
+    def warning(self) -> str | None:
+        """What is wrong about the primary as it is set, though it answers; None where nothing."""
+        return self._primary.warning if self._primary is not None else None
+
     def report(self, state: str) -> Report:
         """Return the node's health, with the taggers' cards."""
         cards = {
@@ -125,7 +132,10 @@ class Serving:
             for key, value in tagger.describe().items()
         }
         lost = sum(source.losses.lost for source in self._inputs)
-        return self._health.report(state, self.tagger, cards, lost)
+        note = ""
+        if self._primary is not None and self._primary.uncalibrated:
+            note = f"{self._primary.name} is UNCALIBRATED"
+        return self._health.report(state, self.tagger, cards, lost, note, self.warning)
 
     def _take(self) -> None:
         """Hand everything that all topics have ready to the pipeline at once."""

@@ -17,8 +17,8 @@ def health():
     return health
 
 
-def report(health, tagger=None, state="active", cards=None, lost=0):
-    return health.report(state, tagger, cards or {}, lost)
+def report(health, tagger=None, state="active", cards=None, lost=0, **more):
+    return health.report(state, tagger, cards or {}, lost, **more)
 
 
 def test_a_node_that_has_done_nothing_is_well(health):
@@ -133,6 +133,22 @@ def test_a_primary_that_fails_is_a_warning_that_repeats_nobodys_words(health, as
     assert found.values["last primary error"].startswith("ValueError")
     assert "secret" not in str(found)
     assert report(health, tagger).level is Level.OK
+
+
+def test_a_note_shows_while_there_is_nothing_worse(health):
+    assert report(health, note="so it is").summary == "active; so it is"
+    health.count("other")
+    found = report(health, note="so it is")
+    assert (found.level, found.summary) == (Level.WARN, "1 other")
+
+
+def test_a_warning_stays_until_it_is_no_longer_given(health, asked):
+    for _ in range(2):
+        found = report(health, warning="worse than the reflex")
+        assert (found.level, found.summary) == (Level.WARN, "worse than the reflex")
+    found = report(health, asked("fails_to_load"), warning="worse than the reflex")
+    assert found.level is Level.ERROR
+    assert report(health).level is Level.OK
 
 
 def test_a_late_primary_is_a_warning(health, asked):

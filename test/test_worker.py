@@ -236,6 +236,52 @@ def _quietly(function):
         function()
 
 
+def test_an_engine_in_a_thread_answers_the_same(make, labels):
+    tagger = make("answers", isolation="thread")
+    tagger.load()
+    assert pid_of(tagger) == os.getpid()
+    assert tagger.tag(TURN, soon()) == angry(labels)
+    tagger.close()
+    assert not any(thread.name == "engine" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    ("does", "match"),
+    [("fails_to_load", "no GPU; set tagger to reflex"), ("raises_loading", "^RuntimeError in")],
+)
+def test_an_engine_in_a_thread_says_why_it_cannot_load(make, does, match):
+    with pytest.raises(TaggerError, match=match):
+        make(does, isolation="thread").load()
+
+
+def test_an_engine_in_a_thread_that_gives_itself_up_is_replaced(make, labels):
+    tagger = make("gives_up", isolation="thread")
+    tagger.load()
+    with pytest.raises(TaggerError, match="died; it is restarted by itself"):
+        tagger.tag(TURN, soon())
+    until(lambda: tagger.describe()["worker restarts"] == "1")
+    until(lambda: tagger.describe()["worker"] == "ready")
+
+
+def test_a_stalled_engine_in_a_thread_is_told_and_not_doubled(make):
+    tagger = make("naps", isolation="thread", stall_s=0.5, first_pause_s=0.1)
+    tagger.load()
+    with pytest.raises(TaggerLateError):
+        tagger.tag(TURN, soon(0.05))
+    until(lambda: "cannot be ended in isolation 'thread'" in tagger.describe()["worker"])
+    assert sum(thread.name == "engine" for thread in threading.enumerate()) == 1
+    until(lambda: tagger.describe()["worker"] == "ready", 40.0)
+
+
+def test_what_answers_took_is_averaged(make):
+    tagger = make("counts")
+    tagger.load()
+    for _ in range(2):
+        tagger.tag(TURN, soon())
+    assert tagger.counts == {"tokens": 1.5}
+    assert tagger.describe()["tokens per reply"] == "1.5"
+
+
 def test_the_worker_ends_with_its_parent(labels, tmp_path):
     program = (
         "import sys, time\n"

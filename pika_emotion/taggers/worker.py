@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,9 +33,12 @@ from pika_emotion.errors import (
 )
 from pika_emotion.labels import LabelSet
 from pika_emotion.tag import Tag
+from pika_emotion.taggers.worker_thread import WorkerThread
 
+ISOLATIONS = ("process", "thread")
 PACKET_BYTES = 1 << 20
 _PROCESS_FILE = Path(__file__).with_name("worker_process.py")
+_LONGEST_PAUSE_S = 60.0
 # What an interpreter of another environment must not inherit from this one.
 _OWN_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
 
@@ -61,9 +65,11 @@ class WorkerTagger:
         settings: given to the factory; must be JSON.
         labels: what the engine answers with.
         python: the worker's interpreter; this one, if empty.
+        isolation: ``process``, or ``thread`` for an engine in this process: see
+            ``taggers.worker_thread`` for what that does not promise.
         max_requests: unanswered requests the worker may have.
         stall_s: a worker silent for this long while asked is replaced.
-        first_pause_s, longest_pause_s: before a restart; each one doubles the pause.
+        first_pause_s: before a restart; each one doubles the pause, up to a minute.
     """
 
     def __init__(
@@ -74,30 +80,32 @@ class WorkerTagger:
         labels: LabelSet,
         *,
         python: str = "",
+        isolation: str = "process",
         max_requests: int = 16,
         stall_s: float = 10.0,
         first_pause_s: float = 1.0,
-        longest_pause_s: float = 60.0,
     ) -> None:
         self.name = name
         self._engine = engine
         self._settings = dict(settings)
         self._labels = labels
         self._python = python or sys.executable
+        self._isolation = isolation
         self._max_requests = max_requests
         self._stall_s = stall_s
         self._first_pause_s = first_pause_s
-        self._longest_pause_s = longest_pause_s
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._requests: dict[int, _Request] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | WorkerThread | None = None
         self._socket: socket.socket | None = None
         self._ready = False
         self._heard_at = 0.0
         self._progress = "not started"
         self._card: dict[str, str] = {}
         self._restarts = 0
+        self._answers = 0
+        self._counts: Counter[str] = Counter()
         self._closing = threading.Event()
         self._supervisor: threading.Thread | None = None
 
@@ -163,7 +171,14 @@ class WorkerTagger:
             "worker": self._progress,
             "worker pid": str(process.pid) if process else "none",
             "worker restarts": str(self._restarts),
+            **{f"{name} per reply": f"{value:.4g}" for name, value in self.counts.items()},
         }
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """What an answer took, by the engine's own names, on average so far."""
+        with self._lock:
+            return {name: total / self._answers for name, total in self._counts.items()}
 
     def close(self) -> None:
         """End the worker: politely, and by force after a second."""
@@ -197,15 +212,16 @@ class WorkerTagger:
     # The worker's life: started by load, then by the supervisor.
 
     def _start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._progress = (
+                f"worker of '{self.name}' is in a step that cannot be ended in isolation 'thread'; "
+                "wait, or use isolation 'process'"
+            )
+            raise TaggerError(self._progress)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
-                self._process = subprocess.Popen(
-                    self._command(theirs.fileno()),
-                    pass_fds=[theirs.fileno()],
-                    env=self._environment(),
-                    stdin=subprocess.DEVNULL,
-                )
+                self._process = self._spawn(theirs)
             except OSError as error:
                 ours.close()
                 raise TaggerError(
@@ -234,6 +250,16 @@ class WorkerTagger:
             self._ready = True
             self._progress = "ready"
 
+    def _spawn(self, theirs: socket.socket) -> "subprocess.Popen[bytes] | WorkerThread":
+        if self._isolation == "thread":
+            return WorkerThread(theirs.dup(), self._engine)
+        return subprocess.Popen(
+            self._command(theirs.fileno()),
+            pass_fds=[theirs.fileno()],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+        )
+
     def _command(self, fd: int) -> Sequence[str]:
         return [self._python, str(_PROCESS_FILE), str(fd), self._engine]
 
@@ -259,12 +285,12 @@ class WorkerTagger:
                 started_at = time.monotonic()
                 self._read_answers()
                 self._bury()
-                if time.monotonic() - started_at > self._longest_pause_s:
+                if time.monotonic() - started_at > _LONGEST_PAUSE_S:
                     pause_s = self._first_pause_s
             self._progress = f"{self._progress}; restarting in {pause_s:g} s"
             if self._closing.wait(pause_s):
                 return
-            pause_s = min(2 * pause_s, self._longest_pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             self._restarts += 1
             with contextlib.suppress(TaggerError):  # its text is the progress already
                 self._start()
@@ -284,7 +310,14 @@ class WorkerTagger:
                 return
             self._heard_at = time.monotonic()
             if "id" in packet:
+                self._count(packet.get("counts", {}))
                 self._finish(packet["id"], packet)
+
+    def _count(self, counts: Mapping[str, float]) -> None:
+        if counts:
+            with self._lock:
+                self._answers += 1
+                self._counts.update(counts)
 
     def _stalled(self) -> bool:
         with self._lock:
@@ -311,6 +344,8 @@ class WorkerTagger:
         except subprocess.TimeoutExpired:
             _kill(self._process)
             code = self._process.returncode
+        if code is None:
+            return f"worker of '{self.name}' does not end"
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return f"worker of '{self.name}' ended {how}; see its output above"
 
@@ -365,6 +400,6 @@ def _receive(ours: socket.socket) -> dict[str, Any] | None:
     return packet if isinstance(packet, dict) else {}
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: "subprocess.Popen[bytes] | WorkerThread") -> None:
     process.kill()
     process.wait()

@@ -59,6 +59,14 @@ class Worker:
         try:
             engine = _create(self._engine_path, order["settings"])
             card = engine.load(order["labels"], lambda line: self._send({"progress": line}))
+        except ImportError as error:
+            self._send(
+                {
+                    "error": f"interpreter '{sys.executable}' cannot import '{error.name}'; set "
+                    "the tagger's python parameter to an interpreter that has what its engine needs"
+                }
+            )
+            return
         except Exception as error:
             self._send({"error": _explain(error)})
             return
@@ -109,8 +117,14 @@ class Worker:
         for result in results:
             if self._deadlines.pop(result.id, None) is not None:
                 scores = [float(score) for score in result.scores]
-                celebrate = float(result.celebrate)
-                self._send({"id": result.id, "scores": scores, "celebrate": celebrate})
+                self._send(
+                    {
+                        "id": result.id,
+                        "scores": scores,
+                        "celebrate": float(result.celebrate),
+                        "counts": {name: float(value) for name, value in result.counts.items()},
+                    }
+                )
 
     def _expire(self, engine: "Engine") -> None:
         now = time.monotonic()

@@ -54,6 +54,10 @@ class Engine:
             ctypes.PyDLL(None).usleep(1_000_000)
         if self._does == "sleeps":
             time.sleep(10)
+        if self._does == "naps":
+            time.sleep(8)
+        if self._does == "gives_up":
+            raise SystemExit(1)
         if self._does == "raises":
             raise ValueError(self._requests[0][1].child)
         if self._does == "dies":
@@ -66,7 +70,8 @@ class Engine:
             scores.pop()
         if self._does == "echoes":  # how many came in one step, and how many hints before
             return [Result(i, scores, min(1.0, len(requests) / 100)) for i, _ in requests]
-        return [Result(i, scores, 1.0) for i, _ in requests]
+        counts = {"tokens": self._steps} if self._does == "counts" else {}
+        return [Result(i, scores, 1.0, counts) for i, _ in requests]
 
     def close(self):
         pass
