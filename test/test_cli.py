@@ -227,12 +227,11 @@ def test_an_interrupt_ends_it_quietly(tmp_path):
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{tmp_path}"}
     with subprocess.Popen(
-        [PROGRAM, *TAG, "--tagger", "slow.tagger"],
+        # A background job of a shell script inherits that interrupts are ignored.
+        ["env", "--default-signal=INT", PROGRAM, *TAG, "--tagger", "slow.tagger"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
-        # A background job of a shell script inherits that interrupts are ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGINT)
