@@ -35,6 +35,7 @@ class Pipeline:
         self._inbox: list[Message] = []
         self._pending: deque[tuple[Message, Pending]] = deque()
         self._wake = threading.Condition()
+        self._rested = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
@@ -43,11 +44,17 @@ class Pipeline:
         self._tagger.on_settled = self._notify
         self._thread.start()
 
-    def put(self, messages: Iterable[Message]) -> None:
-        """Take what the middleware had ready at one time; its source times give the order."""
+    def put(self, messages: Iterable[Message], patience_s: float = 0.0) -> None:
+        """Take what the middleware had ready at one time; its source times give the order.
+
+        Waits until it is dealt with, but for ``patience_s`` seconds at most: a caller that went
+        on at once would compete with this pipeline's thread for Python's global lock.
+        """
         with self._wake:
             self._inbox.extend(messages)
+            self._rested.clear()
             self._wake.notify()
+        self._rested.wait(patience_s)
 
     def stop(self) -> None:
         """Answer everything that was put in, then end; returns when that is done."""
@@ -69,6 +76,8 @@ class Pipeline:
     def _run(self) -> None:
         while True:
             with self._wake:
+                if not self._inbox:
+                    self._rested.set()
                 self._wake.wait_for(self._has_work, self._patience())
                 batch, self._inbox = self._inbox, []
                 done = self._stopping and not batch and not self._pending

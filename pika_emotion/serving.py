@@ -21,6 +21,8 @@ from pika_emotion.topics import Input, TagPublisher
 _HELD_UP_NS = 20_000_000
 _SETTLE_S = 0.01
 _SETTLE_ROUNDS = 3
+# So long the executor gives way to the pipeline after it has handed messages over.
+_PATIENCE_S = 0.005
 
 
 class Serving:
@@ -155,7 +157,7 @@ class Serving:
         for message in batch:
             if message.role is Role.REPLY:
                 self._health.waited(1000 * (now - message.received_s))
-        self._pipeline.put(batch)
+        self._pipeline.put(batch, _PATIENCE_S)
 
     def _drain(self) -> list[Message]:
         # A pass may miss what arrives on one topic while it reads the next; what came before a
