@@ -160,9 +160,9 @@ class Serving:
         self._pipeline.put(batch, _PATIENCE_S)
 
     def _drain(self) -> list[Message]:
+        batch = [message for source in self._inputs for message in source.woken_by()]
         # A pass may miss what arrives on one topic while it reads the next; what came before a
         # message that it did read is there by the following pass.
-        batch: list[Message] = []
         while new := [message for source in self._inputs for message in source.take()]:
             batch += new
             if len(batch) > self._most:

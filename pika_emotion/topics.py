@@ -127,10 +127,13 @@ class Input:
         self._subscription = None
         self.losses.pause()
 
+    def woken_by(self) -> list[Message]:
+        """Return what the executor took before it called ``wake``."""
+        first, self._first = self._first, []
+        return first
+
     def take(self) -> Iterator[Message]:
         """Yield what was received and not taken yet, up to the depth."""
-        first, self._first = self._first, []
-        yield from first
         # An executor takes one message a round from each topic, and so loses their order.
         subscription = self._subscription
         with subscription.handle:
