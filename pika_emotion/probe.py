@@ -59,8 +59,13 @@ class Probe:
         self._utterances = utterances
         self._context = Context()
         rclpy.init(context=self._context)
+        # An executor goes over every service of a node for each message: without them, what is
+        # measured is the tagging node.
         self._node = rclpy.create_node(
-            "pika_emotion_probe", namespace=namespace, context=self._context
+            "pika_emotion_probe",
+            namespace=namespace,
+            context=self._context,
+            start_parameter_services=False,
         )
         kind = Utterance if utterances else String
         qos = QoSProfile(depth=_DEPTH)

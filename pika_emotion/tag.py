@@ -9,6 +9,7 @@ from pika_emotion.errors import TagError
 from pika_emotion.labels import LabelSet
 
 _SUM_TOLERANCE = 1e-3
+_AT_MOST = 1.0 + _SUM_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Tag:
                 f"'{self.tagger}'; it must give one for each label"
             )
         for score in (*self.scores, self.celebrate):
-            if not (math.isfinite(score) and 0.0 <= score <= 1.0 + _SUM_TOLERANCE):
+            if not 0.0 <= score <= _AT_MOST:  # nor NaN, which compares false
                 raise TagError(
                     f"{score!r} from tagger '{self.tagger}' is not a probability; "
                     "it must give finite numbers from 0 to 1"
