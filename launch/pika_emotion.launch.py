@@ -23,6 +23,11 @@ ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="of the node"),
     DeclareLaunchArgument("log_level", default_value="info", description="of the node"),
     DeclareLaunchArgument(
+        "prefix",
+        default_value="",
+        description="a command that starts the node, such as 'chrt --fifo 1' on a busy robot",
+    ),
+    DeclareLaunchArgument(
         "autostart",
         default_value="",
         choices=["", "true", "false", "True", "False"],
@@ -66,6 +71,7 @@ def start_node(context):
             remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
             output="screen",
+            prefix=LaunchConfiguration("prefix"),
         )
     ]
 

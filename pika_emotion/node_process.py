@@ -1,6 +1,7 @@
 """The installed node in a process of its own, for benches."""
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -35,14 +36,15 @@ class NodeProcess:
 
     Args:
         parameters: the node's, as texts.
+        prefix: a command that starts the program, such as ``chrt --fifo 1``.
 
     Raises:
         ConfigError: the program is not installed.
     """
 
-    def __init__(self, parameters: Mapping[str, str]) -> None:
+    def __init__(self, parameters: Mapping[str, str], prefix: str = "") -> None:
         self.namespace = f"/bench_{os.getpid()}"
-        command = [str(program()), "--ros-args", "--log-level", "warn"]
+        command = [*shlex.split(prefix), str(program()), "--ros-args", "--log-level", "warn"]
         command += ["-r", f"__ns:={self.namespace}"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]

@@ -1,10 +1,12 @@
 """Measures a node with each faulty primary: publisher to tag, from another process.
 
-scripts/in_env.sh python scripts/bench_faults.py --seconds 300 --at-once 3 > faults.json
+scripts/in_env.sh python scripts/bench_faults.py --seconds 300 --at-once 2 > faults.jsonl
+scripts/in_env.sh python scripts/bench_faults.py --vllm-model MODEL --only vllm
 
 Each fault has a node and a process of its own that speaks to it; the primaries are those of
-test/scripted. A worker's process is hit again and again. Ends with 1 where a tag was lost,
-duplicated, out of order or late.
+test/scripted, and with ``--vllm-model`` the real engine too, which is waited for. A worker is hit
+again and again. Ends with 1 where a tag was lost, duplicated, out of order, or late beyond the
+machine's own stalls.
 """
 
 import argparse
@@ -13,41 +15,103 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / "install/pika_emotion/lib/pika_emotion/pika-emotion"
 HIT_EVERY_S = 7.0
+# An engine that is killed has to load again before it can be killed again.
+VLLM_HIT_EVERY_S = 60.0
+SLOW_FOR_S = 2.0
 
-# name: (tagger, what its primary does, whether in a worker, the signal its worker gets)
+
+@dataclass(frozen=True)
+class Fault:
+    """A primary and what befalls it: its settings, and what is done to it while it is asked."""
+
+    tagger: str
+    settings: dict[str, str] = field(default_factory=dict)
+    hit: Callable[[int], int] | None = None
+    every_s: float = HIT_EVERY_S
+
+
+def send(number: signal.Signals) -> Callable[[int], int]:
+    """Return what sends a signal to the workers of a bench's node."""
+
+    def hit(bench: int) -> int:
+        workers = workers_of(bench)
+        for worker in workers:
+            os.kill(worker, number)
+        return len(workers)
+
+    return hit
+
+
+def scripted(does: str, *, worker: bool = False, hit: Callable[[int], int] | None = None) -> Fault:
+    """Return a fault of test/scripted."""
+    settings = {"scripted.does": does, "scripted.in_worker": str(worker).lower()}
+    return Fault("scripted.tagger", settings, hit)
+
+
 FAULTS = {
-    "no fault: the reflex alone": ("reflex", "", False, None),
-    "no fault: the primary answers": ("scripted.tagger", "answers", False, None),
-    "sleeps 10 s": ("scripted.tagger", "sleeps", False, None),
-    "always late": ("scripted.tagger", "late", False, None),
-    "raises": ("scripted.tagger", "raises", False, None),
-    "returns garbage": ("scripted.tagger", "garbage", False, None),
-    "returns NaN": ("scripted.tagger", "gives_nan", False, None),
-    "never loads": ("scripted.tagger", "never_loads", False, None),
-    "exits its thread": ("scripted.tagger", "dies", False, None),
-    "worker: answers": ("scripted.tagger", "answers", True, None),
-    "worker: holds the global lock 1 s": ("scripted.tagger", "holds_gil", True, None),
-    "worker: dies when asked": ("scripted.tagger", "dies", True, None),
-    "worker: SIGKILL": ("scripted.tagger", "answers", True, signal.SIGKILL),
-    "worker: SIGSTOP": ("scripted.tagger", "answers", True, signal.SIGSTOP),
+    "no fault: the reflex alone": Fault("reflex"),
+    "no fault: the primary answers": scripted("answers"),
+    "sleeps 10 s": scripted("sleeps"),
+    "always late": scripted("late"),
+    "raises": scripted("raises"),
+    "returns garbage": scripted("garbage"),
+    "returns NaN": scripted("gives_nan"),
+    "never loads": scripted("never_loads"),
+    "exits its thread": scripted("dies"),
+    "worker: answers": scripted("answers", worker=True),
+    "worker: holds the global lock 1 s": scripted("holds_gil", worker=True),
+    "worker: dies when asked": scripted("dies", worker=True),
+    "worker: SIGKILL": scripted("answers", worker=True, hit=send(signal.SIGKILL)),
+    "worker: SIGSTOP": scripted("answers", worker=True, hit=send(signal.SIGSTOP)),
 }
 
 
-def measure(number: int, name: str, seconds: float, rate: float) -> dict:
+def vllm_faults(model: str, python: str) -> dict[str, Fault]:
+    """Return the faults of the real engine with a small model on a CPU."""
+    slow = Path(tempfile.mkdtemp()) / "slow"
+    settings = {
+        "vllm.model": model,
+        "vllm.python": python,
+        "vllm.enforce_eager": "true",
+        "vllm.kv_cache_mb": "64",
+        "vllm.dtype": "float32",
+        "vllm.block_size": "32",
+        "vllm.stall_s": "2.0",
+    }
+
+    def slow_down(_: int) -> int:
+        slow.touch()
+        time.sleep(SLOW_FOR_S)
+        slow.unlink()
+        return 1
+
+    own = {"slow.while": str(slow)}
+    return {
+        "vllm: answers": Fault("vllm", settings),
+        "vllm: steps of 1 s": Fault("scripted.slow_vllm", {**settings, **own}, slow_down),
+        "vllm: SIGKILL": Fault("vllm", settings, send(signal.SIGKILL), VLLM_HIT_EVERY_S),
+        "vllm: SIGSTOP": Fault("vllm", settings, send(signal.SIGSTOP), VLLM_HIT_EVERY_S),
+        "vllm: never loads": Fault("scripted.slow_vllm", {**settings, "slow.load": "true"}),
+    }
+
+
+def measure(number: int, name: str, fault: Fault, options: argparse.Namespace) -> dict:
     """Run one fault's bench and return its first case."""
-    tagger, does, in_worker, hit = FAULTS[name]
-    command = [str(TOOL), "bench", "--ros", "--json", "--tagger", tagger]
-    command += ["--seconds", str(seconds), "--rate", str(rate)]
-    if does:
-        command += ["--set", f"scripted.does={does}"]
-        command += ["--set", f"scripted.in_worker={str(in_worker).lower()}"]
+    command = [str(TOOL), "bench", "--ros", "--json", "--tagger", fault.tagger]
+    command += ["--seconds", str(options.seconds), "--rate", str(options.rate)]
+    command += ["--prefix", options.prefix, "--load-timeout", str(options.load_timeout)]
+    for setting, value in fault.settings.items():
+        command += ["--set", f"{setting}={value}"]
     environment = {
         **os.environ,
         "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{ROOT / 'test'}",
@@ -55,11 +119,9 @@ def measure(number: int, name: str, seconds: float, rate: float) -> dict:
     }
     bench = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     hits = 0
-    while hit is not None and bench.poll() is None:
-        time.sleep(HIT_EVERY_S)
-        for worker in workers_of(bench.pid):
-            os.kill(worker, hit)
-            hits += 1
+    while fault.hit is not None and bench.poll() is None:
+        time.sleep(fault.every_s)
+        hits += fault.hit(bench.pid)
     output, _ = bench.communicate()
     result = json.loads(output)
     return {
@@ -94,19 +156,27 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--at-once", type=int, default=1, help="nodes measured side by side")
-    parser.add_argument("--only", default="", help="faults whose name holds this text")
+    parser.add_argument("--prefix", default="", help="as that of 'pika-emotion bench'")
+    parser.add_argument("--load-timeout", type=float, default=60.0, help="for the load, s")
+    parser.add_argument("--vllm-model", default="", help="a tiny checkpoint, for the real engine")
+    parser.add_argument("--vllm-python", default=str(ROOT / ".venv-vllm/bin/python"))
+    parser.add_argument("--only", nargs="+", default=[""], help="faults whose name has such a text")
     options = parser.parse_args()
-    names = [name for name in FAULTS if options.only in name]
+    faults = dict(FAULTS)
+    if options.vllm_model:
+        faults.update(vllm_faults(options.vllm_model, options.vllm_python))
+    names = [name for name in faults if any(text in name for text in options.only)]
     broken = 0
     with ThreadPoolExecutor(options.at_once) as pool:
         runs = [
-            pool.submit(measure, number, name, options.seconds, options.rate)
+            pool.submit(measure, number, name, faults[name], options)
             for number, name in enumerate(names)
         ]
         for run in runs:
             case = run.result()
             print(json.dumps(case), flush=True)
-            broken += sum(case[k] for k in ("lost", "duplicated", "reordered", "late"))
+            counted = ("lost", "duplicated", "reordered", "late_beyond_stalls")
+            broken += sum(case[fault] for fault in counted)
     return 1 if broken else 0
 
 

@@ -1,6 +1,7 @@
 """The launch file, run by launch itself; skipped where there is no launch, as on the wheels."""
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("launch_pytest", reason="needs ROS 2's launch_pytest")
 import launch_pytest
 from launch import LaunchContext, LaunchDescription
 from launch.actions import IncludeLaunchDescription, RegisterEventHandler
-from launch.event_handlers import OnProcessExit, OnProcessIO
+from launch.event_handlers import OnProcessExit, OnProcessIO, OnProcessStart
 from launch.launch_description_sources import (
     PythonLaunchDescriptionSource,
     get_launch_description_from_python_launch_file,
@@ -80,7 +81,7 @@ def namespaced():
 @launch_pytest.fixture
 def launched(request, tmp_path):
     """Include the launch file with the test's arguments; keep what its process does."""
-    seen = SimpleNamespace(text="", exit_codes=[])
+    seen = SimpleNamespace(text="", exit_codes=[], pids=[])
 
     def keep(event):
         seen.text += event.text.decode()
@@ -94,6 +95,9 @@ def launched(request, tmp_path):
     description = LaunchDescription(
         [
             RegisterEventHandler(OnProcessIO(on_stdout=keep, on_stderr=keep)),
+            RegisterEventHandler(
+                OnProcessStart(on_start=lambda event, _: seen.pids.append(event.pid))
+            ),
             RegisterEventHandler(
                 OnProcessExit(on_exit=lambda event, _: seen.exit_codes.append(event.returncode))
             ),
@@ -189,6 +193,14 @@ def test_a_manual_deactivate_stays(launched, guest):
     assert until(guest.tags_for("Hello!").copy)
 
 
+@launches(tagger="reflex", prefix="env PIKA_STARTED_BY=prefix")
+def test_a_prefix_starts_the_node(launched, guest):
+    guest.wait_for_state("active")
+    _, seen = launched
+    (pid,) = seen.pids
+    assert b"PIKA_STARTED_BY=prefix" in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 @launches(tagger="nonsense")
 def test_a_wrong_tagger_ends_the_node_and_says_why(launched):
     _, seen = launched
@@ -232,6 +244,7 @@ def test_every_argument_is_described():
         "params_file",
         "namespace",
         "log_level",
+        "prefix",
         "autostart",
         "transcript_topic",
         "reply_topic",

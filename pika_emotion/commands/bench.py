@@ -18,6 +18,7 @@ from pika_emotion.errors import ConfigError
 from pika_emotion.labels import load_labels
 from pika_emotion.measurement import machine, percentiles, versions
 from pika_emotion.node_process import NodeProcess
+from pika_emotion.stalls import StallWatch
 
 _VLLM_BENCH = f"{Path(taggers.__file__).with_name('vllm_bench.py')}:create"
 # What a language model takes a second for is measured less often.
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ros", action="store_true", help="measure a node, from another process")
     parser.add_argument("--rate", type=float, default=20.0, help="with --ros: replies a second")
     parser.add_argument("--seconds", type=float, default=30.0, help="with --ros: for how long")
+    parser.add_argument(
+        "--prefix",
+        default="",
+        help="with --ros: a command that starts the node, such as 'chrt --fifo 1'",
+    )
     parser.add_argument("--warm-up", type=int, default=50, help="replies before, not counted")
     parser.add_argument(
         "--rounds",
@@ -168,7 +174,7 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.labels:
         parameters["labels_file"] = options.labels
     started = time.monotonic()
-    with NodeProcess(parameters) as node, probes.Probe(node.namespace) as probe:
+    with NodeProcess(parameters, options.prefix) as node, probes.Probe(node.namespace) as probe:
         probe.wait_for_node(60.0)
         start_s = time.monotonic() - started
         _wait_for_primary(probe, options.load_timeout)
@@ -177,8 +183,9 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         _converse(probe, said, options.warm_up, 1.0 / options.rate)
         probe.wait_for_tags(5.0)
         probe.forget()
-        _converse(probe, said, round(options.rate * options.seconds), 1.0 / options.rate)
-        probe.wait_for_tags(5.0)
+        with StallWatch() as watch:
+            _converse(probe, said, round(options.rate * options.seconds), 1.0 / options.rate)
+            probe.wait_for_tags(5.0)
         summary = probes.summarize(probe, options.deadline_ms)
         case = {
             **_case("publisher_to_tag", [row.round_ms for row in probe.rows if row.round_ms]),
@@ -186,6 +193,9 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
             "rate_hz": options.rate,
             "warm_up": options.warm_up,
             **{k: summary[k] for k in ("late", "lost", "duplicated", "reordered")},
+            "late_beyond_stalls": _late_beyond_stalls(probe, watch, options.deadline_ms),
+            "stalls": len(watch.stalls),
+            "longest_stall_ms": round(1000 * watch.longest_s, 3),
             "by_source": summary["by_source"],
             "most_pending": summary["most_pending"],
             "start_to_active_s": round(start_s, 3),
@@ -195,6 +205,15 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         own = {**summary["node_latency_ms"]}
     node_case = {"name": "node_receipt_to_publish", "n": case["n"]}
     return [case, {**node_case, **{f"{k}_ms": v for k, v in own.items()}}]
+
+
+def _late_beyond_stalls(probe: Any, watch: StallWatch, deadline_ms: float) -> int:
+    """Count the tags that would be late without the machine's own stalls on their way, too."""
+    return sum(
+        row.round_ms - 1000 * watch.within(row.sent_s, row.received_s) > deadline_ms
+        for row in probe.rows
+        if row.round_ms is not None
+    )
 
 
 def _wait_for_primary(probe: Any, timeout_s: float) -> None:
