@@ -100,9 +100,15 @@ class Bench:
             "temperature": 0.0,
             "output_kind": RequestOutputKind.FINAL_ONLY,
         }
-        two, joint = self._sibling("two"), self._sibling("joint")
-        # A model that writes gains nothing from filled-up blocks; what it is asked has none.
-        plain = self._sibling("two", pad_child="off")
+        two, joint, plain = (
+            VllmEngine(self._settings, self._engine.model.asked_as(**asked))
+            for asked in (
+                {"heads": "two"},
+                {"heads": "joint"},
+                # A model that writes gains nothing from filled-up blocks.
+                {"heads": "two", "pad_child": "off"},
+            )
+        )
         free = SamplingParams(**common, max_tokens=JSON_TOKENS, ignore_eos=True)
         ways: dict[str, Way] = {
             "json": lambda turn: self._generate(plain, turn, free),
@@ -117,16 +123,6 @@ class Bench:
         guided = SamplingParams(**common, max_tokens=_GUIDED_TOKENS, **guide)
         ways["guided_json"] = lambda turn: self._generate(plain, turn, guided)
         return ways, []
-
-    def _sibling(self, heads: str, **more: Any) -> VllmEngine:
-        """Return an engine that asks the loaded model another way; not to be closed."""
-        base = self._engine
-        other = VllmEngine({**self._settings, "heads": heads, **more})
-        other.engine, other.block = base.engine, base.block
-        other._scoring, other._most_tokens = base._scoring, base._most_tokens
-        other.prompt = other._make_prompt(base.prompt.chat, base.block)
-        other._prepare()
-        return other
 
     # The ways.
 
@@ -155,12 +151,13 @@ class Bench:
 
     def _generate(self, engine: VllmEngine, turn: Turn, how: Any) -> Sample:
         """Let the model write its answer, as systems without heads do."""
-        prompt, core, step_ms, steps = engine.prompt, engine.engine, 0.0, 0
+        model = engine.model
+        prompt, core, step_ms, steps = model.prompt, model.engine, 0.0, 0
         started = time.perf_counter()
         request = prompt.requests(turn)[0]
         shared = request.ids[: -prompt.suffix_tokens[request.head]]
         ids = [*shared, *prompt.chat.closing("")]
-        core.add_request("json", {"prompt_token_ids": ids}, how)
+        core.add_request("json", model.as_input(ids), how)
         finished: list[Any] = []
         while not finished:
             begun = time.perf_counter()

@@ -1,31 +1,21 @@
-"""The engine behind the vLLM tagger: the only place that imports vLLM.
+"""The engine behind the vLLM tagger: both questions about a reply in one step of vLLM's engine.
 
-Both questions about a reply enter one engine step; the second finds the first's blocks in the
-prefix cache. Runs in a worker (``taggers.worker_process``), whose thread alone touches it.
+The second question finds the first one's blocks in the prefix cache. Runs in a worker
+(``taggers.worker_process``), whose thread alone touches it.
 """
 
 import dataclasses
-import importlib.util
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from pika_emotion import checkpoint
-from pika_emotion.chat import Chat
 from pika_emotion.dialogue import Turn
-from pika_emotion.errors import TaggerError
-from pika_emotion.prompt import Prompt, distribution
-from pika_emotion.prompt_file import PromptText
-from pika_emotion.taggers import vllm_arguments
+from pika_emotion.prompt import distribution
+from pika_emotion.taggers import vllm_arguments, vllm_model
 from pika_emotion.taggers.engine import Result
 
 _AHEAD = "ahead"
-# Blocks up to this size are hardly worth filling up.
-_SMALL_BLOCK = 16
 # An engine that failed so often in a row gives itself up, so that another one is started.
 _MOST_FAILURES = 3
 _WARM_WORDS = ("Pika", "nói", "con", "mèo", "is", "a", "cat", "rồi", "đi", "chơi", "one", "hai")
@@ -49,27 +39,30 @@ class _Asked:
 class VllmEngine:
     """Answers about turns with a language model in this process.
 
+    Args:
+        settings: as ``taggers.vllm.engine_settings`` gives them.
+        model: a model that is loaded already, for another way of asking it; it is the other
+            engine's to close.
+
     Attributes:
-        engine: vLLM's ``LLMEngine``, after ``load``.
-        prompt: makes the token ids, after ``load``.
-        block: tokens of a prefix-cache block, after ``load``.
+        model: after ``load``.
         steps: engine steps so far.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    model: vllm_model.Model
+
+    def __init__(self, settings: Mapping[str, Any], model: vllm_model.Model | None = None) -> None:
         self._settings = settings
-        self.engine: Any = None
-        self.prompt: Prompt
-        self.block = 1
+        if model is not None:
+            self.model = model
         self.steps = 0
+        self._loaded = False
         self._asked: dict[int, _Asked] = {}
         self._failures = 0
         self._read: list[int] = []
         self._reading: str | None = None
         self._ahead_tokens = 0
         self._aheads = 0
-
-    # Loading.
 
     def load(self, labels: Sequence[str], report: Callable[[str], None]) -> Mapping[str, str]:
         """Load the model and warm it up; return the card.
@@ -84,150 +77,22 @@ class VllmEngine:
             report(line)
             print(f"vllm tagger: {line}", file=sys.stderr, flush=True)
 
+        self.model = vllm_model.load(self._settings, tell)
+        self._loaded = True
         try:
-            card = self._load(labels, tell)
+            for line in self._warm_up():
+                tell(line)
         except BaseException:
             self.close()
             raise
         load_s = f"{time.monotonic() - started:.1f}"
         tell(f"ready in {load_s} s")
-        return {**card, "load_s": load_s}
+        return {**self.model.card, "load_s": load_s}
 
-    def _load(self, labels: Sequence[str], tell: Callable[[str], None]) -> dict[str, str]:
-        os.environ.update(vllm_arguments.environment(self._settings))
-        for name, value in vllm_arguments.DEFAULT_ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        folder = self._find_model()
-        tell("importing vLLM")
-        self._import()
-        chat = self._load_tokenizer(folder)
-        draft = self._make_prompt(chat)
-        longest_turn = draft.longest - len(draft.prefix)
-        arguments = self._arguments(folder, longest_turn)
-        tell(f"loading {self._settings['model']}")
-        self._build(arguments.values)
-        self.prompt = self._make_prompt(chat, self.block)
-        self._scoring = arguments.scoring
-        self._prepare()
-        for line in self._warm_up(longest_turn):
-            tell(line)
-        for note in [*arguments.notes, *self._remarks()]:
-            tell(note)
-        return self._card(folder, labels, arguments.notes)
-
-    def _find_model(self) -> Path:
-        spec = importlib.util.find_spec("vllm")
-        if spec is None or spec.origin is None:  # a folder of that name is no installation
-            raise TaggerError(
-                f"vLLM is not installed for interpreter '{sys.executable}'; run 'make setup-vllm' "
-                "and set vllm.python to .venv-vllm/bin/python, or set tagger to reflex"
-            )
-        settings = self._settings
-        return checkpoint.find(
-            settings["model"], settings["revision"], download=settings["download"]
-        )
-
-    def _import(self) -> None:
-        try:
-            import vllm
-            from vllm.platforms import current_platform
-        except Exception as error:
-            raise TaggerError(
-                f"vLLM cannot be imported by interpreter '{sys.executable}' "
-                f"({type(error).__name__}: {error}); install it again with 'make setup-vllm'"
-            ) from error
-        self._version = str(vllm.__version__)
-        self._device = str(getattr(current_platform, "device_type", "") or "")
-        if not self._device:
-            raise TaggerError(
-                f"vLLM {self._version} finds no GPU that it can use; check 'nvidia-smi', install "
-                "vLLM's CPU build ('make setup-vllm' does where there is no GPU), "
-                "or set tagger to reflex"
-            )
-
-    def _load_tokenizer(self, folder: Path) -> Chat:
-        import transformers
-
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        except Exception as error:
-            raise TaggerError(
-                f"tokenizer of vllm.model '{self._settings['model']}' cannot be read "
-                f"({type(error).__name__}); the folder needs tokenizer.json and "
-                "tokenizer_config.json: download or save the model again"
-            ) from error
-        return Chat(tokenizer, self._settings["prompt"]["template"])
-
-    def _make_prompt(self, chat: Chat, block: int = 1) -> Prompt:
-        wanted = self._settings["pad_child"]
-        return Prompt(
-            chat,
-            PromptText.from_plain(self._settings["prompt"]),
-            self._settings["labels"],
-            heads=self._settings["heads"],
-            block=block,
-            pad_child=wanted == "on" or (wanted == "auto" and block > _SMALL_BLOCK),
-            max_turn_tokens=self._settings["max_turn_tokens"],
-        )
-
-    def _arguments(self, folder: Path, longest_turn: int) -> vllm_arguments.Arguments:
-        from vllm.engine.arg_utils import EngineArgs
-        from vllm.sampling_params import SamplingParams
-
-        known = [field.name for field in dataclasses.fields(EngineArgs)]
-        sampling = getattr(SamplingParams, "__struct_fields__", ())
-        return vllm_arguments.adapt(self._settings, str(folder), longest_turn, known, sampling)
-
-    def _build(self, arguments: Mapping[str, Any]) -> None:
-        from vllm.engine.arg_utils import EngineArgs
-        from vllm.v1.engine.llm_engine import LLMEngine
-
-        try:
-            self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
-        except Exception as error:
-            message = vllm_arguments.explain(self._settings["model"], error)
-            raise TaggerError(message) from error
-        self.block = int(self.engine.vllm_config.cache_config.block_size)
-        self._most_tokens = int(self.engine.vllm_config.model_config.max_model_len)
-
-    def _prepare(self) -> None:
-        """Make the sampling parameters, and see that the longest prompt has room."""
-        import vllm.inputs
-        from vllm.sampling_params import RequestOutputKind, SamplingParams
-
-        if self.prompt.longest >= self._most_tokens:
-            raise TaggerError(
-                f"the longest prompt takes {self.prompt.longest} tokens, {len(self.prompt.prefix)} "
-                f"of them fixed, and vllm.max_model_len is {self._most_tokens}; raise it, lower "
-                "vllm.max_turn_tokens, or shorten the prompt file"
-            )
-        common: dict[str, Any] = {
-            "max_tokens": 1,
-            "temperature": 0.0,
-            "detokenize": False,
-            "output_kind": RequestOutputKind.FINAL_ONLY,
-        }
-        self._reads = SamplingParams(**common)
-        # Newer versions take what they call an engine input; older ones the plain prompt.
-        self._input = getattr(vllm.inputs, "tokens_input", None) or _plain_input
-        self._asks = {}
-        # One list for all heads: a batch whose requests ask for different numbers is padded.
-        tokens = sorted({t for a in self.prompt.answers.values() for t in a.tokens})
-        vocabulary = int(self.engine.vllm_config.model_config.get_vocab_size())
-        for head, answers in self.prompt.answers.items():
-            ways: dict[str, dict[str, Any]] = {
-                "ids": {"logprob_token_ids": tokens},
-                "allowed": {
-                    "allowed_token_ids": list(answers.tokens),
-                    "logprobs": len(answers.tokens),
-                },
-                "all": {"logprobs": vocabulary},
-            }
-            self._asks[head] = SamplingParams(**common, **ways[self._scoring])
-
-    def _warm_up(self, longest_turn: int) -> Iterator[str]:
+    def _warm_up(self) -> Iterator[str]:
         """Run every size of step, both heads, several replies at once, and reading ahead."""
-        most = min(longest_turn, int(self._settings["max_num_batched_tokens"]))
+        longest = vllm_model.longest_turn(self.model.prompt)
+        most = min(longest, int(self._settings["max_num_batched_tokens"]))
         sizes = vllm_arguments.capture_sizes(most)
         if self._settings["enforce_eager"]:
             sizes = [16, most // 4, most]
@@ -254,80 +119,37 @@ class VllmEngine:
             results += self.step()
         return results
 
-    def _remarks(self) -> list[str]:
-        prompt, remarks = self.prompt, []
-        if prompt.coded and self._settings["heads"] == "two":
-            remarks.append("labels' first tokens are not unique; codes with a legend are used")
-        if not prompt.padded:
-            remarks.append("this tokenizer has no filler; the prefix does not end with a block")
-        if not prompt.exact:
-            remarks.append("this tokenizer joins lines; token ids differ slightly from the text's")
-        return remarks
-
-    def _card(self, folder: Path, labels: Sequence[str], notes: Sequence[str]) -> dict[str, str]:
-        import torch
-        import transformers
-
-        config = self.engine.vllm_config
-        gpu = torch.cuda.get_device_name() if self._device == "cuda" else "none"
-        return {
-            "model": str(self._settings["model"]),
-            "model_sha256": checkpoint.digest(folder),
-            "prompt_sha256": self.prompt.digest,
-            "heads": str(self._settings["heads"]),
-            "labels": str(len(labels)),
-            "labels_are": "codes" if self.prompt.coded else "names",
-            "scoring": self._scoring,
-            "prefix_tokens": str(len(self.prompt.prefix)),
-            "suffix_tokens": str(max(self.prompt.suffix_tokens.values())),
-            "block_tokens": str(self.block),
-            "max_model_len": str(self._most_tokens),
-            "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "quantization": str(config.model_config.quantization or "none"),
-            "device": self._device,
-            "gpu": gpu,
-            "vllm": self._version,
-            "torch": str(torch.__version__),
-            "transformers": str(transformers.__version__),
-            "python": platform.python_version(),
-            "adapted": "; ".join(notes) or "nothing",
-        }
-
-    # Serving.
-
     def prefill(self, turn: Turn) -> None:
         """Read what is there of a turn, as far as it fills new blocks."""
         if not self._settings["read_ahead"] or self._asked:
             return
-        ids = self.prompt.ahead(turn)
-        if len(ids) <= len(self.prompt.prefix) or ids == self._read[: len(ids)]:
+        model = self.model
+        ids = model.prompt.ahead(turn)
+        if len(ids) <= len(model.prompt.prefix) or ids == self._read[: len(ids)]:
             return
         self._stop_reading()
         self._aheads += 1
         self._reading = f"{_AHEAD}/{self._aheads}"
         self._read = ids
         # One token more, whichever: vLLM does not keep the block that a prompt ends with.
-        self.engine.add_request(self._reading, self._input([*ids, ids[-1]]), self._reads)
+        model.engine.add_request(self._reading, model.as_input([*ids, ids[-1]]), model.reads)
 
     def submit(self, request_id: int, turn: Turn) -> None:
         """Put both heads of a reply into the coming step."""
         self._stop_reading()
-        requests = self.prompt.requests(turn)
+        model, requests = self.model, self.model.prompt.requests(turn)
         asked = _Asked({request.head: len(request.ids) for request in requests}, self.steps)
         self._asked[request_id] = asked
         for request in requests:
-            self.engine.add_request(
-                f"{request_id}/{request.head}",
-                self._input(request.ids),
-                self._asks[request.head],
-            )
+            ids, how = model.as_input(request.ids), model.asks[request.head]
+            model.engine.add_request(f"{request_id}/{request.head}", ids, how)
 
     def cancel(self, request_id: int) -> None:
         """Take a reply's heads out of the engine."""
         asked = self._asked.pop(request_id, None)
         if asked is not None:
             left = [head for head in asked.heads if head not in asked.logprobs]
-            self.engine.abort_request([f"{request_id}/{head}" for head in left])
+            self.model.engine.abort_request([f"{request_id}/{head}" for head in left])
 
     @property
     def busy(self) -> bool:
@@ -341,7 +163,7 @@ class VllmEngine:
             SystemExit: the engine has failed several times in a row.
         """
         try:
-            outputs = self.engine.step()
+            outputs = self.model.engine.step()
         except Exception:
             self._failures += 1
             if self._failures >= _MOST_FAILURES:
@@ -358,15 +180,14 @@ class VllmEngine:
 
     def close(self) -> None:
         """End the engine and give its memory back, as far as vLLM does so in a process."""
-        engine, self.engine = self.engine, None
-        core = getattr(engine, "engine_core", None)
-        if core is not None:
-            core.shutdown()
+        if self._loaded:
+            self._loaded = False
+            vllm_model.end(self.model.engine)
 
     def _stop_reading(self) -> None:
         """Take a hint that is still being read out of the engine; what is read stays cached."""
         if self._reading is not None:
-            self.engine.abort_request([self._reading])
+            self.model.engine.abort_request([self._reading])
             self._reading = None
             self._read = []
 
@@ -387,22 +208,18 @@ class VllmEngine:
         if len(asked.logprobs) < len(asked.heads):
             return []
         del self._asked[int(name)]
-        scores, celebrate, outside = distribution(self.prompt, asked.logprobs)
+        scores, celebrate, outside = distribution(self.model.prompt, asked.logprobs)
         counts: dict[str, float] = {
             "engine_steps": self.steps - asked.first_step,
             "computed_tokens": sum(asked.heads.values()) - asked.cached,
             "cached_tokens": asked.cached,
-            "new_tokens": max(asked.heads.values()) - len(self.prompt.prefix),
+            "new_tokens": max(asked.heads.values()) - len(self.model.prompt.prefix),
             "ahead_tokens": self._ahead_tokens,
         }
-        if self._scoring != "allowed":
+        if self.model.scoring != "allowed":
             counts["outside"] = outside
         self._ahead_tokens = 0
         return [Result(int(name), scores, celebrate, counts)]
-
-
-def _plain_input(ids: list[int]) -> dict[str, Any]:
-    return {"prompt_token_ids": ids}
 
 
 def _warm_turn(number: int, words: int) -> Turn:

@@ -2,25 +2,17 @@
 
 The engine (``taggers.engine``) may be slow, hold Python's global lock, run out of memory or be
 killed: ``tag`` raises at its deadline all the same. A worker that died, or that answered nothing
-for ``stall_s`` while asked, is replaced, with growing pauses. The two talk over a Unix socket pair
-of whole packets (``SOCK_SEQPACKET``): a packet is sent at once or refused, never half.
+for ``stall_s`` while asked, is replaced, with growing pauses.
 """
 
 import contextlib
 import itertools
-import json
-import os
-import select
-import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pika_emotion.dialogue import Turn
@@ -33,14 +25,10 @@ from pika_emotion.errors import (
 )
 from pika_emotion.labels import LabelSet
 from pika_emotion.tag import Tag
-from pika_emotion.taggers.worker_thread import WorkerThread
+from pika_emotion.taggers.worker_link import Packet, WorkerLink
 
 ISOLATIONS = ("process", "thread")
-PACKET_BYTES = 1 << 20
-_PROCESS_FILE = Path(__file__).with_name("worker_process.py")
 _LONGEST_PAUSE_S = 60.0
-# What an interpreter of another environment must not inherit from this one.
-_OWN_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
 
 
 class _Request:
@@ -48,9 +36,9 @@ class _Request:
 
     def __init__(self) -> None:
         self.done = threading.Event()
-        self.answer: dict[str, Any] = {}
+        self.answer: Packet = {}
 
-    def finish(self, answer: dict[str, Any]) -> None:
+    def finish(self, answer: Packet) -> None:
         self.answer = answer
         self.done.set()
 
@@ -97,8 +85,7 @@ class WorkerTagger:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._requests: dict[int, _Request] = {}
-        self._process: subprocess.Popen[bytes] | WorkerThread | None = None
-        self._socket: socket.socket | None = None
+        self._link: WorkerLink | None = None
         self._ready = False
         self._heard_at = 0.0
         self._progress = "not started"
@@ -165,11 +152,11 @@ class WorkerTagger:
 
     def describe(self) -> Mapping[str, str]:
         """Return the engine's card and the worker's state, pid and number of restarts."""
-        process = self._process
+        link = self._link
         return {
             **self._card,
             "worker": self._progress,
-            "worker pid": str(process.pid) if process else "none",
+            "worker pid": str(link.pid) if link else "none",
             "worker restarts": str(self._restarts),
             **{f"{name} per reply": f"{value:.4g}" for name, value in self.counts.items()},
         }
@@ -183,21 +170,19 @@ class WorkerTagger:
     def close(self) -> None:
         """End the worker: politely, and by force after a second."""
         self._closing.set()
-        with contextlib.suppress(TaggerError):
-            self._send({"do": "close"})
-        process = self._process
-        if process is not None:
-            try:
-                process.wait(1.0)
-            except subprocess.TimeoutExpired:
-                _kill(process)
+        link = self._link
+        if link is not None:
+            with contextlib.suppress(TaggerError):
+                link.send({"do": "close"})
+            link.end(1.0)
         self._fail_all("was closed")
         if self._supervisor is not None:
             self._supervisor.join()
-        self._drop_socket()
+        if link is not None:
+            link.close()
         self._progress = "closed"
 
-    def _tag_of(self, answer: dict[str, Any]) -> Tag:
+    def _tag_of(self, answer: Packet) -> Tag:
         if "error" in answer:
             raise TaggerError(str(answer["error"]))
         try:
@@ -212,66 +197,36 @@ class WorkerTagger:
     # The worker's life: started by load, then by the supervisor.
 
     def _start(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._link is not None and not self._link.ended:
             self._progress = (
                 f"worker of '{self.name}' is in a step that cannot be ended in isolation 'thread'; "
                 "wait, or use isolation 'process'"
             )
             raise TaggerError(self._progress)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            try:
-                self._process = self._spawn(theirs)
-            except OSError as error:
-                ours.close()
-                raise TaggerError(
-                    f"worker of '{self.name}' cannot start: interpreter '{self._python}' "
-                    f"({error.strerror}); set its python parameter to one that exists"
-                ) from error
-        self._socket = ours
+        link = self._link = WorkerLink(self.name, self._engine, self._python, self._isolation)
         self._progress = "loading"
         if self._closing.is_set():
-            _kill(self._process)
+            link.kill()
         try:
             names = list(self._labels.names)
-            self._send({"do": "load", "settings": self._settings, "labels": names})
-            answer = self._read_until_loaded(ours)
+            link.send({"do": "load", "settings": self._settings, "labels": names})
+            answer = self._read_until_loaded(link)
             if answer is None:
-                raise TaggerError(self._obituary())
+                raise TaggerError(link.obituary())
             if "error" in answer:
                 raise TaggerError(str(answer["error"]))
         except TaggerError as error:
             self._progress = str(error)
-            _kill(self._process)
-            self._drop_socket()
+            link.kill()
+            link.close()
             raise
         self._card = {str(key): str(value) for key, value in answer["loaded"].items()}
         with self._lock:
             self._ready = True
             self._progress = "ready"
 
-    def _spawn(self, theirs: socket.socket) -> "subprocess.Popen[bytes] | WorkerThread":
-        if self._isolation == "thread":
-            return WorkerThread(theirs.dup(), self._engine)
-        return subprocess.Popen(
-            self._command(theirs.fileno()),
-            pass_fds=[theirs.fileno()],
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-        )
-
-    def _command(self, fd: int) -> Sequence[str]:
-        return [self._python, str(_PROCESS_FILE), str(fd), self._engine]
-
-    def _environment(self) -> dict[str, str]:
-        environment = dict(os.environ)
-        if self._python != sys.executable:
-            for name in _OWN_ENVIRONMENT:
-                environment.pop(name, None)
-        return environment
-
-    def _read_until_loaded(self, ours: socket.socket) -> dict[str, Any] | None:
-        while (packet := _receive(ours)) is not None:
+    def _read_until_loaded(self, link: WorkerLink) -> Packet | None:
+        while (packet := link.receive()) is not None:
             if "loaded" in packet or "error" in packet:
                 return packet
             self._progress = str(packet.get("progress", self._progress))
@@ -281,10 +236,10 @@ class WorkerTagger:
         """Read answers; when the worker is gone or stalled, start another one."""
         pause_s = self._first_pause_s
         while True:
-            if self._ready:
+            if self._ready and self._link is not None:
                 started_at = time.monotonic()
-                self._read_answers()
-                self._bury()
+                self._read_answers(self._link)
+                self._bury(self._link)
                 if time.monotonic() - started_at > _LONGEST_PAUSE_S:
                     pause_s = self._first_pause_s
             self._progress = f"{self._progress}; restarting in {pause_s:g} s"
@@ -295,17 +250,14 @@ class WorkerTagger:
             with contextlib.suppress(TaggerError):  # its text is the progress already
                 self._start()
 
-    def _read_answers(self) -> None:
-        assert self._socket is not None
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        patience_ms = 1000 * min(1.0, self._stall_s / 4)
+    def _read_answers(self, link: WorkerLink) -> None:
+        patience_s = min(1.0, self._stall_s / 4)
         while not self._closing.is_set():
-            if not poll.poll(patience_ms):
+            if not link.wait(patience_s):
                 if self._stalled():
                     return
                 continue
-            packet = _receive(self._socket)
+            packet = link.receive()
             if packet is None:
                 return
             self._heard_at = time.monotonic()
@@ -324,50 +276,25 @@ class WorkerTagger:
             asked = bool(self._requests)
         return asked and time.monotonic() - self._heard_at > self._stall_s
 
-    def _bury(self) -> None:
+    def _bury(self, link: WorkerLink) -> None:
         """Take the worker's end in: kill what is left and fail what waits for it."""
         with self._lock:
             self._ready = False
-        if self._process is not None:
-            if self._process.poll() is None and self._stalled():
-                self._progress = f"stalled for {self._stall_s:g} s"
-                _kill(self._process)
-            else:
-                self._progress = self._obituary()
-        self._drop_socket()
+        if not link.ended and self._stalled():
+            self._progress = f"stalled for {self._stall_s:g} s"
+            link.kill()
+        else:
+            self._progress = link.obituary()
+        link.close()
         self._fail_all("died")
 
-    def _obituary(self) -> str:
-        assert self._process is not None
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            _kill(self._process)
-            code = self._process.returncode
-        if code is None:
-            return f"worker of '{self.name}' does not end"
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return f"worker of '{self.name}' ended {how}; see its output above"
+    # Requests that wait for their answers.
 
-    # Packets.
+    def _send(self, packet: Packet) -> None:
+        if self._link is not None:
+            self._link.send(packet)
 
-    def _send(self, packet: Mapping[str, Any]) -> None:
-        data = json.dumps(packet).encode()
-        ours = self._socket
-        try:
-            if ours is None:
-                raise BrokenPipeError
-            ours.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-        except BlockingIOError as error:
-            raise TaggerBusyError(
-                f"worker of '{self.name}' does not read; it is stalled or overloaded"
-            ) from error
-        except OSError as error:
-            raise TaggerError(
-                f"worker of '{self.name}' is gone; it is restarted by itself"
-            ) from error
-
-    def _finish(self, request_id: int, answer: dict[str, Any]) -> None:
+    def _finish(self, request_id: int, answer: Packet) -> None:
         with self._lock:
             request = self._requests.pop(request_id, None)
         if request is not None:
@@ -378,28 +305,3 @@ class WorkerTagger:
             requests, self._requests = self._requests, {}
         for request in requests.values():
             request.finish({"error": f"worker of '{self.name}' {how}; it is restarted by itself"})
-
-    def _drop_socket(self) -> None:
-        ours, self._socket = self._socket, None
-        if ours is not None:
-            ours.close()
-
-
-def _receive(ours: socket.socket) -> dict[str, Any] | None:
-    """Return the next packet; None when the other side is gone."""
-    try:
-        data = ours.recv(PACKET_BYTES)
-    except OSError:
-        return None
-    if not data:
-        return None
-    try:
-        packet = json.loads(data)
-    except ValueError:
-        return {}
-    return packet if isinstance(packet, dict) else {}
-
-
-def _kill(process: "subprocess.Popen[bytes] | WorkerThread") -> None:
-    process.kill()
-    process.wait()

@@ -53,7 +53,7 @@ def engines(checkpoints, labels):
 @pytest.fixture
 def engine(engines):
     engine = engines.load()[0]
-    engine.engine.reset_prefix_cache()
+    engine.model.engine.reset_prefix_cache()
     engine._read = []
     engine._ahead_tokens = 0
     ask(engine, [Turn("", "", "warm")])  # the prefix is in the cache, as it is on a robot
@@ -83,12 +83,12 @@ def difference(one, other):
 def by_transformers(engine, model, turn):
     """The same distribution out of transformers, on the same ids."""
     logprobs = {}
-    for request in engine.prompt.requests(turn):
+    for request in engine.model.prompt.requests(turn):
         with torch.inference_mode():
             logits = model(torch.tensor([request.ids])).logits[0, -1].float()
         values = torch.log_softmax(logits, -1)
         logprobs[request.head] = {t: float(values[t]) for t in request.answers}
-    return distribution(engine.prompt, logprobs)
+    return distribution(engine.model.prompt, logprobs)
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_where_scores_cannot_be_read_by_ids_the_numbers_are_the_same(engine, eng
 def test_cached_equals_uncached(engine):
     for turn in TURNS:
         (cached,) = ask(engine, [turn])
-        engine.engine.reset_prefix_cache()
+        engine.model.engine.reset_prefix_cache()
         (uncached,) = ask(engine, [turn])
-        assert uncached.counts["computed_tokens"] > len(engine.prompt.prefix)
-        assert cached.counts["computed_tokens"] < len(engine.prompt.prefix)
+        assert uncached.counts["computed_tokens"] > len(engine.model.prompt.prefix)
+        assert cached.counts["computed_tokens"] < len(engine.model.prompt.prefix)
         assert difference(cached, uncached) <= FP32
 
 
 def test_batched_equals_alone_in_one_step(engine):
     alone = [ask(engine, [turn])[0] for turn in TURNS[:4]]
-    engine.engine.reset_prefix_cache()
+    engine.model.engine.reset_prefix_cache()
     ask(engine, [Turn("", "", "warm")])
     before = engine.steps
     together = ask(engine, TURNS[:4])
@@ -151,7 +151,7 @@ def test_batched_equals_alone_in_one_step(engine):
 def test_partially_read_ahead_equals_whole(engine):
     for turn in TURNS:
         (whole,) = ask(engine, [turn])
-        engine.engine.reset_prefix_cache()
+        engine.model.engine.reset_prefix_cache()
         words = turn.reply.split(" ")
         for end in range(len(words)):
             engine.prefill(Turn(turn.question, turn.child, " ".join(words[:end]), turn.event))
@@ -163,18 +163,18 @@ def test_partially_read_ahead_equals_whole(engine):
 def test_a_reply_takes_one_step_and_computes_no_more_than_its_own_tokens(engine):
     for turn in TURNS:
         (result,) = ask(engine, [turn])
-        uncached = engine.prompt.requests(turn)[0].ids[len(engine.prompt.prefix) :]
+        uncached = engine.model.prompt.requests(turn)[0].ids[len(engine.model.prompt.prefix) :]
         assert result.counts["engine_steps"] == 1
         assert result.counts["computed_tokens"] <= len(uncached) + 2 * BLOCK - 1 + 2 * SUFFIX
 
 
 def test_words_read_ahead_are_not_computed_again(engine):
     for turn in TURNS[:3]:
-        before_reply = engine.prompt.fixed_tokens(turn)
+        before_reply = engine.model.prompt.fixed_tokens(turn)
         engine.prefill(Turn(turn.question, turn.child, "", turn.event))
         run(engine)
         (result,) = ask(engine, [turn])
-        whole = len(engine.prompt.requests(turn)[0].ids)
+        whole = len(engine.model.prompt.requests(turn)[0].ids)
         assert result.counts["ahead_tokens"] > 0
         # The second head computes at most a block and its suffix again.
         most = (whole - before_reply) + (BLOCK - 1) + SUFFIX
@@ -214,19 +214,19 @@ def test_a_cancelled_reply_leaves_the_engine(engine):
     engine.submit(1, TURNS[1])
     engine.cancel(1)
     assert not engine.busy
-    assert engine.engine.get_num_unfinished_requests() == 0
+    assert engine.model.engine.get_num_unfinished_requests() == 0
     assert difference(ask(engine, [TURNS[0]])[0], expected) <= FP32
 
 
 def test_a_reply_is_cancelled_between_its_steps(engines):
     engine, _, _ = engines.load("phi3", "vllm.max_num_batched_tokens=64")
     (expected,) = ask(engine, [TURNS[0]])
-    engine.engine.reset_prefix_cache()
+    engine.model.engine.reset_prefix_cache()
     engine.submit(1, TURNS[1])
     assert engine.step() == []
     engine.cancel(1)
     assert not engine.busy
-    assert engine.engine.get_num_unfinished_requests() == 0
+    assert engine.model.engine.get_num_unfinished_requests() == 0
     assert difference(ask(engine, [TURNS[0]])[0], expected) <= FP32
 
 
@@ -234,7 +234,7 @@ def test_an_engine_that_keeps_failing_gives_itself_up(engine, monkeypatch):
     def fail():
         raise RuntimeError("CUDA error")
 
-    monkeypatch.setattr(engine.engine, "step", fail)
+    monkeypatch.setattr(engine.model.engine, "step", fail)
     for _ in range(2):
         with pytest.raises(RuntimeError):
             engine.step()
