@@ -149,6 +149,50 @@ def label_scores(rows: Sequence[Row], tags: Sequence[Tag]) -> list[LabelScore]:
 
 
 @dataclass(frozen=True, slots=True)
+class ContrastScore:
+    """How celebrate fares on the pairs of one kind: a yes and a no that differ in little.
+
+    Attributes:
+        kind: what the pairs differ in.
+        pairs: how many there are.
+        both: share of the pairs with both turns right.
+        missed: share of the yes turns that got no.
+        false: share of the no turns that got yes.
+    """
+
+    kind: str
+    pairs: int
+    both: float
+    missed: float
+    false: float
+
+
+def contrast_scores(
+    rows: Sequence[Row], tags: Sequence[Tag], threshold: float
+) -> list[ContrastScore]:
+    """Return the scores of each kind of contrast pair among the rows, by name."""
+    wrong: dict[str, dict[str, bool]] = {}
+    for row, tag in zip(rows, tags, strict=True):
+        if row.contrast and row.celebrate != "either":
+            turns = wrong.setdefault(row.contrast, {})
+            turns[row.celebrate] = tag.celebrates(threshold) != (row.celebrate == "yes")
+    kinds: dict[str, list[dict[str, bool]]] = {}
+    for name, turns in wrong.items():
+        if len(turns) == 2:
+            kinds.setdefault(name.partition(":")[0], []).append(turns)
+    return [
+        ContrastScore(
+            kind,
+            len(pairs),
+            _mean(np.array([not any(pair.values()) for pair in pairs])),
+            _mean(np.array([pair["yes"] for pair in pairs])),
+            _mean(np.array([pair["no"] for pair in pairs])),
+        )
+        for kind, pairs in sorted(kinds.items())
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
     """The answers whose confidence lies in one interval.
 

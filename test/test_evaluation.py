@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,18 @@ def test_label_scores_count_what_was_acceptable(tag):
     assert scores["happy"].f1 == 0.0
 
 
+def test_contrast_scores_are_of_whole_pairs(tag):
+    def turn(celebrate, contrast):
+        return Row(ROW.turn, ("happy",), celebrate, contrast=contrast)
+
+    rows = [turn(c, n) for n in ("news:1", "news:2", "path:1") for c in ("yes", "no")]
+    rows += [turn("yes", "idea:1"), row("happy", "yes")]  # half a pair, and none
+    tags = [tag("happy", celebrate=c) for c in (0.9, 0.1, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9)]
+    news, path = evaluation.contrast_scores(rows, tags, 0.5)
+    assert (news.kind, news.pairs, news.both, news.missed, news.false) == ("news", 2, 0.5, 0, 0.5)
+    assert (path.kind, path.pairs, path.both, path.missed, path.false) == ("path", 1, 0, 1, 1)
+
+
 @pytest.fixture
 def data(tmp_path):
     file = tmp_path / "turns.tsv"
@@ -115,6 +128,49 @@ def test_the_command_prints_json(data, capsys):
     assert cli.main(["evaluate", "--data", str(data), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["tagger"], shown["n"], shown["either_yes_rate"]) == ("reflex", 2, None)
+
+
+def test_the_commands_json_has_intervals_labels_and_contrasts(capsys, labels):
+    dev = Path(__file__).parent.parent / "data/dialogues/dev.tsv"
+    assert cli.main(["evaluate", "--data", str(dev), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    for name in ("emotion_acceptable", "celebrate_precision", "celebrate_recall", "ece"):
+        low, high = shown["intervals"][name]
+        assert low < high
+        assert name == "ece" or low <= shown[name] <= high  # resampling adds to an error
+    assert [each["label"] for each in shown["by_label"]] == list(labels.names)
+    assert {each["kind"] for each in shown["by_contrast"]} >= {"opinion", "effort", "path"}
+    assert all(each["pairs"] > 0 for each in shown["by_contrast"])
+
+
+def test_taggers_stand_side_by_side(data, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    command = ["evaluate", "--data", str(data), "--against", "scripted.tagger"]
+    command += ["--set", "scripted.does=answers", "--set", "reflex.model="]
+    assert cli.main([*command, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    (other,) = shown["against"]
+    assert (shown["tagger"], other["tagger"]) == ("reflex", "scripted")
+    want = shown["emotion_primary"] - other["emotion_primary"]
+    assert other["differences"]["emotion_primary"][0] == pytest.approx(want)
+    assert cli.main(command) == 0
+    assert "reflex less scripted" in capsys.readouterr().out
+    assert cli.main([*command, "--set", "scripted.dose=1"]) == 1
+    assert "unknown parameter 'scripted.dose'" in capsys.readouterr().err
+
+
+def test_wrong_turns_are_written_with_their_texts(data, tmp_path, capsys):
+    file = tmp_path / "errors.tsv"
+    asked = ["evaluate", "--data", str(data), "--errors", str(file)]
+    assert cli.main([*asked, "--threshold", "0"]) == 0
+    header, *lines = file.read_text(encoding="utf-8").splitlines()
+    (wrong,) = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+    assert (wrong["reply"], wrong["celebrate"], wrong["given_celebrate"]) == (
+        "Hello my friend!", "no", "yes",
+    )  # fmt: skip
+    assert wrong["wrong"] == "false yes"
+    assert cli.main(["evaluate", "--data", str(data), "--errors", str(tmp_path)]) == 1
+    assert f"errors cannot be written to '{tmp_path}'" in capsys.readouterr().err
 
 
 def test_the_command_prints_a_line_for_each_label(data, capsys, labels):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pika_emotion import evaluation, fitting
+from pika_emotion import evaluation, fitting, resampling
 from pika_emotion.calibration import Mix, Scale, sigmoid, softmax
 from pika_emotion.corpus import Row
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import CalibrationError
-from pika_emotion.fitting import Answers, Gold
+from pika_emotion.resampling import RESAMPLES, Answers, Gold, interval, measure, resample
 from pika_emotion.tag import Tag
 
 K = 5
@@ -146,16 +146,16 @@ def test_the_measures_are_those_of_evaluate(labels):
         rows.append(Row(turn, tuple(names[i] for i in good), word))
         tags.append(Tag(labels, tuple(draw.dirichlet([0.2] * len(names))), draw.random(), "t"))
     truth = Gold.of(rows, names)
-    found = fitting.measure(Answers.of(tags), truth, fitting.resample(truth), 0.5)
+    found = measure(Answers.of(tags), truth, resample(truth), 0.5)
     shown = evaluation.measure("t", rows, tags, [], 0.5).shown()
     for name, values in found.items():
-        assert values.shape == (fitting.RESAMPLES + 1,)
+        assert values.shape == (RESAMPLES + 1,)
         if not name.endswith("nll"):
             assert values[0] == pytest.approx(shown[name], abs=1e-6), name
 
 
 def test_an_interval_holds_the_truth_about_as_often_as_it_says(monkeypatch):
-    monkeypatch.setattr(fitting, "RESAMPLES", 300)
+    monkeypatch.setattr(resampling, "RESAMPLES", 300)
     held = 0
     for seed in range(100):
         draw = np.random.default_rng(seed)
@@ -163,8 +163,8 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says(monkeypatch):
         given = np.where(draw.random(150) < 0.7, labels, (labels + 1) % K)
         truth = gold(labels, yes=draw.random(150) < 0.5)
         own = Answers(5.0 * np.eye(K)[given], np.zeros(150))
-        values = fitting.measure(own, truth, fitting.resample(truth), 0.5)["emotion_primary"]
-        _, low, high = fitting.interval(values)
+        values = measure(own, truth, resample(truth), 0.5)["emotion_primary"]
+        _, low, high = interval(values)
         held += low <= 0.7 <= high
     assert 86 <= held <= 100
 
@@ -176,8 +176,8 @@ def test_turns_of_one_scenario_count_as_one_piece_of_evidence():
     widths = []
     for scenes in (same, np.arange(400)):
         truth = gold(np.repeat(labels[:20], 20), np.repeat(yes[:20], 20), scenes)
-        values = fitting.measure(alike, truth, fitting.resample(truth), 0.5)["emotion_primary"]
-        _, low, high = fitting.interval(values)
+        values = measure(alike, truth, resample(truth), 0.5)["emotion_primary"]
+        _, low, high = interval(values)
         widths.append(high - low)
     assert widths[0] > 3 * widths[1]
 
@@ -222,7 +222,7 @@ def test_the_difference_of_two_taggers_of_known_quality(own, other, sign):
 
 
 def test_nothing_to_judge_by_is_none():
-    assert fitting.interval(np.array([np.nan, 1.0])) is None
+    assert interval(np.array([np.nan, 1.0])) is None
 
 
 # Rows.
@@ -237,8 +237,9 @@ def rows(count=60, scenes=10, celebrate=("yes", "no")):
 
 def test_a_scenarios_rows_are_in_one_part_and_the_parts_are_alike(labels):
     found = Gold.of(rows(100, 20), labels.names)
-    assert all(len(set(found.fold[found.scene == scene])) == 1 for scene in range(20))
-    assert np.bincount(found.fold).tolist() == [20] * 5
+    fold = fitting.fold_of(found)
+    assert all(len(set(fold[found.scene == scene])) == 1 for scene in range(20))
+    assert np.bincount(fold).tolist() == [20] * 5
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ def test_a_scenarios_rows_are_in_one_part_and_the_parts_are_alike(labels):
 )
 def test_too_few_rows_are_refused(given, message, labels):
     with pytest.raises(CalibrationError, match=message):
-        Gold.of(given, labels.names)
+        fitting.check_enough(Gold.of(given, labels.names))
 
 
 def test_scale_and_mix_do_what_they_say():

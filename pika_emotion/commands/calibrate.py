@@ -11,6 +11,7 @@ from pika_emotion.errors import ConfigError
 from pika_emotion.evaluation import tag_rows
 from pika_emotion.labels import load_labels
 from pika_emotion.parameters import CELEBRATE_THRESHOLD
+from pika_emotion.resampling import Answers, Gold
 from pika_emotion.taggers.reflex import MODEL_FILE
 
 _SHOWN = ("tagger", "calibrated", "reflex", "pool")
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
     labels = load_labels(options.labels)
     files = corpus.expand(options.data)
     rows = corpus.read_rows(files, labels)
-    gold = fitting.Gold.of(rows, labels.names)
+    gold = Gold.of(rows, labels.names)
+    fitting.check_enough(gold)
     reflex = taggers.create("reflex", labels, {"reflex.model": options.reflex})
     reflex.load()
     tagger = taggers.create(
@@ -63,10 +65,10 @@ def run(options: argparse.Namespace) -> int:
     tagger.load()
     try:
         key = calibration.key_of(tagger, labels)
-        own = fitting.Answers.of(tag_rows(tagger, rows)[0])
+        own = Answers.of(tag_rows(tagger, rows)[0])
     finally:
         tagger.close()
-    other = fitting.Answers.of(tag_rows(reflex, rows)[0])
+    other = Answers.of(tag_rows(reflex, rows)[0])
     fit, measured = fitting.fit(own, other, gold)
     metrics, differences = fitting.summarize(measured, gold, options.threshold)
     card = Card(
