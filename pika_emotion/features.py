@@ -9,25 +9,32 @@ import itertools
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pika_emotion.dialogue import Turn
-from pika_emotion.relations import Asked, Said, relate
+from pika_emotion.relations import Asked, Part, Said, relate
 
-VERSION = 1
+VERSION = 2
 BUCKET_BITS = 20
 # Each block is one piece of a turn seen one way: single words, word pairs and triples, or
-# runs of 3 to 5 characters.
+# runs of 3 to 5 characters. Two pieces have signs in place of some words, so that what is learned
+# of one lesson's words holds for another's: ``marked`` is the reply's beginning with signs for
+# words of the question and of the child; ``echoed`` is the child's words with signs for the
+# question's.
 BLOCKS = (
     *("reply.words", "reply.pairs", "reply.chars"),
     *("opening.words", "opening.pairs", "opening.chars", "closing.words"),
     *("question.words", "question.pairs", "question.chars", "request.words"),
     *("child.words", "child.pairs", "child.chars"),
+    *("marked.words", "marked.pairs", "echoed.words", "echoed.pairs"),
 )
+# What stands for a word that the question, the child or both have said.
+_ASKED, _ANSWERED, _BOTH = "=q", "=c", "=b"
+_MARKED_TOKENS = 24
 
 _LENGTHS = {"words": (1,), "pairs": (2, 3), "chars": (3, 4, 5)}
 
@@ -115,14 +122,15 @@ class _Layout:
             ]
         )
 
-    def grams(self, source: Asked | Said) -> Grams:
-        """Hash the pieces of a turn's half."""
-        tokens = {piece: _TOKEN.findall(getattr(source, piece).text) for piece in self.pieces}
+    def grams(self, tokens: Mapping[str, Sequence[str]]) -> Grams:
+        """Hash the pieces of a turn's half, given as their tokens."""
         texts = [f" {' '.join(tokens[piece])} " for piece in self.spelt]
         words = [0, *itertools.accumulate(len(tokens[piece]) for piece in self.pieces)]
         letters = [0, *itertools.accumulate(len(text) for text in texts)]
         runs = {
-            **_hash_words(list(itertools.chain.from_iterable(tokens.values()))),
+            **_hash_words(
+                list(itertools.chain.from_iterable(tokens[piece] for piece in self.pieces))
+            ),
             **_hash_characters("".join(texts)),
         }
         hashes = []
@@ -135,8 +143,8 @@ class _Layout:
         return Grams((mixed >> _SHIFT).astype(np.intp), blocks)
 
 
-_CONTEXT = _Layout(("question", "child", "request"))
-_REPLY = _Layout(("reply", "opening", "closing"))
+_CONTEXT = _Layout(("question", "child", "request", "echoed"))
+_REPLY = _Layout(("reply", "opening", "closing", "marked"))
 
 
 def fold(text: str) -> str:
@@ -154,13 +162,32 @@ def begin(turn: Turn) -> Context:
     """Return what a turn shows before its reply is known."""
     child = _STAMMER.sub(r"\1", fold(turn.child))
     asked = Asked.of(fold(turn.question), child, event=turn.event)
-    return Context(asked, _CONTEXT.grams(asked))
+    tokens = {name: _tokens(getattr(asked, name)) for name in ("question", "child", "request")}
+    tokens["echoed"] = _marked(tokens["child"], asked.question.unique, frozenset())
+    return Context(asked, _CONTEXT.grams(tokens))
 
 
 def complete(context: Context, turn: Turn) -> Features:
     """Return the features of a turn whose context is known already."""
-    said = Said.of(fold(turn.reply))
-    return Features(context.grams, _REPLY.grams(said), relate(context.asked, said))
+    asked, said = context.asked, Said.of(fold(turn.reply))
+    tokens = {name: _tokens(getattr(said, name)) for name in ("reply", "opening", "closing")}
+    child = frozenset[str]() if asked.event else asked.child.unique
+    tokens["marked"] = _marked(tokens["reply"][:_MARKED_TOKENS], asked.question.unique, child)
+    return Features(context.grams, _REPLY.grams(tokens), relate(asked, said))
+
+
+def _tokens(part: Part) -> list[str]:
+    return _TOKEN.findall(part.text)
+
+
+def _marked(tokens: Sequence[str], question: frozenset[str], child: frozenset[str]) -> list[str]:
+    """Return the tokens with a sign for each that the question or the child has."""
+    return [
+        (_BOTH if token in question else _ANSWERED)
+        if token in child
+        else (_ASKED if token in question else token)
+        for token in tokens
+    ]
 
 
 def _hash_words(tokens: Sequence[str]) -> dict[tuple[str, int], Hashes]:

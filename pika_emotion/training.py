@@ -50,6 +50,10 @@ SCALE = {
     "child.words": 0.4,
     "child.pairs": 0.3,
     "child.chars": 0.4,
+    "marked.words": 0.7,
+    "marked.pairs": 1.0,
+    "echoed.words": 0.4,
+    "echoed.pairs": 0.4,
 }
 
 
@@ -72,14 +76,15 @@ class Head:
     ridge: float = 0.3
 
 
-_QUESTION, _REPLY = ("question", "request"), ("reply", "opening", "closing")
+_QUESTION, _CHILD = ("question", "request"), ("child", "echoed")
+_REPLY = ("reply", "opening", "closing", "marked")
 HEADS = (
     Head("question", _QUESTION, ridge=0.15),
     Head("child", ("child",), ridge=0.1),
-    Head("asked", (*_QUESTION, "child"), dense=True, ridge=0.2),
+    Head("asked", (*_QUESTION, *_CHILD), dense=True, ridge=0.2),
     Head("opening", ("opening",), emotion=True, ridge=0.5),
     Head("reply", _REPLY, emotion=True, ridge=0.5),
-    Head("turn", (*_QUESTION, "child", *_REPLY), dense=True, emotion=True),
+    Head("turn", (*_QUESTION, *_CHILD, *_REPLY), dense=True, emotion=True),
 )
 EMOTION_RIDGE = 0.3
 EMOTION_STEPS = 25

@@ -146,6 +146,24 @@ def test_every_label_is_primary_somewhere(data, split):
     assert primary == set(load_labels().names)
 
 
+def test_there_are_enough_rows(data):
+    assert len(data["train"]) >= 4000
+    assert len(data["dev"]) >= 600
+    assert len(data["test"]) >= 600
+
+
+def test_every_label_is_learned_from_many_rows(data):
+    primary = Counter(row["emotions"].split(",")[0] for row in data["train"])
+    assert {name: primary[name] for name in load_labels().names if primary[name] < 150} == {}
+
+
+def test_every_contrast_is_learned_from_many_pairs(data):
+    pairs = Counter(
+        name.split(":")[0] for name in {row["contrast"] for row in data["train"]} if name
+    )
+    assert {kind: pairs[kind] for kind in KINDS if pairs[kind] < 60} == {}
+
+
 @SPLIT
 def test_a_contrast_is_a_yes_and_a_no(data, split):
     pairs = defaultdict(list)

@@ -61,7 +61,31 @@ def test_every_block_reads_its_own_piece():
     base = Turn("One two? Red or blue?", "red", "Yes! It is. Well done")
     other = Turn("One two? Red or blue?", "red", "Yes! It is. Well gone")
     changed = {block for block in features.BLOCKS if buckets(block, base) != buckets(block, other)}
-    assert changed == {"reply.words", "reply.pairs", "reply.chars", "closing.words"}
+    assert changed == {
+        *("reply.words", "reply.pairs", "reply.chars", "closing.words"),
+        *("marked.words", "marked.pairs"),
+    }
+
+
+def test_signs_stand_for_what_the_others_said():
+    fork = Turn("What is this?", "a fork", "Fork. Good! This is it")
+    lamp = Turn("What is this?", "a lamp", "Lamp. Good! This is it")
+    other = Turn("What is this?", "a lamp", "Fork. Good! This is it")
+    for block in ("marked.words", "marked.pairs", "echoed.words"):
+        same = buckets(block, fork) == buckets(block, lamp)
+        assert same == (block != "echoed.words"), block
+    assert buckets("marked.words", fork) != buckets("marked.words", other)
+    repeated = Turn('Say "my blue boat"!', "my blue boat", "Yes")
+    again = Turn('Say "two red cars"!', "two red cars", "Yes")
+    assert buckets("echoed.words", repeated) == buckets("echoed.words", again)
+
+
+def test_an_event_is_no_word_that_a_reply_could_repeat():
+    spoken = Turn("Which one?", "BUTTON_LEFT", "button left it is")
+    pressed = Turn("Which one?", "BUTTON_LEFT", "button left it is", event=True)
+    plain = Turn("Which one?", "", "button left it is")
+    assert buckets("marked.words", pressed) == buckets("marked.words", plain)
+    assert buckets("marked.words", spoken) != buckets("marked.words", plain)
 
 
 def test_the_same_words_differ_by_piece():
