@@ -6,7 +6,8 @@ knows a word of any language.
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,19 +59,56 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is known of a turn before its reply; ``request`` is the question's last sentence."""
+    """What is known of a turn before its reply.
+
+    Attributes:
+        question, child: the texts.
+        request: the question's last sentence.
+        event: whether the child's text is an event and not speech.
+        spoken: the child's words, each once; none of an event.
+        new: those of them that the question does not have.
+        phrase: the child's words in a row.
+        trigrams: the phrase's runs of three letters.
+        quotes: what the question quotes.
+        ordered: the words after the question's last colon.
+        values: those of ``DENSE`` that need no reply, by name.
+    """
 
     question: Part
     child: Part
     request: Part
     event: bool
+    spoken: frozenset[str]
+    new: frozenset[str]
+    phrase: str
+    trigrams: frozenset[str]
+    quotes: tuple[str, ...]
+    ordered: frozenset[str]
+    values: Mapping[str, float]
 
     @classmethod
     def of(cls, question: str, child: str, *, event: bool) -> "Asked":
-        """Cut folded texts into pieces."""
+        """Cut folded texts into pieces and relate them."""
         sentences = _sentences(question)
-        request = sentences[-1] if sentences else ""
-        return cls(Part.of(question), Part.of(child), Part.of(request), event)
+        heard = Part.of(child)
+        words = () if event else heard.words
+        _, colon, after = question.rpartition(":")
+        phrase = " ".join(words)
+        whole = Part.of(question)
+        asked = cls(
+            whole,
+            heard,
+            Part.of(sentences[-1] if sentences else ""),
+            event,
+            frozenset(words),
+            frozenset(words) - whole.unique,
+            phrase,
+            _trigrams(phrase),
+            _quotes(question),
+            frozenset(WORD.findall(after) if colon else ()),
+            {},
+        )
+        return replace(asked, values=_before_reply(asked, len(words)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,80 +132,110 @@ def _sentences(text: str) -> list[str]:
     return [s for s in (s.strip() for s in _SENTENCE.findall(text)) if WORD.search(s)]
 
 
-def _share(part: set[str] | frozenset[str], whole: set[str] | frozenset[str]) -> float:
+def _share(part: frozenset[str], whole: frozenset[str]) -> float:
     return len(part & whole) / len(part) if part else 0.0
 
 
-def _trigrams(text: str) -> set[str]:
+def _trigrams(text: str) -> frozenset[str]:
     if len(text) < 3:
-        return {text} if text else set()
-    return {text[i : i + 3] for i in range(len(text) - 2)}
+        return frozenset({text} if text else ())
+    return frozenset(text[i : i + 3] for i in range(len(text) - 2))
 
 
-def _spelt(trigrams: set[str], text: str) -> float:
+def _spelt(trigrams: frozenset[str], text: str) -> float:
     """Return the share of the trigrams that the text has; faster than cutting the text up."""
     if not trigrams:
         return 0.0
     return sum(t in text if len(t) == 3 else t == text for t in trigrams) / len(trigrams)
 
 
-def _quotes(text: str) -> list[str]:
-    return [" ".join(WORD.findall(one or other)) for one, other in _QUOTE.findall(text)]
+def _quotes(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(WORD.findall(one or other)) for one, other in _QUOTE.findall(text))
+
+
+def _before_reply(a: Asked, words: int) -> dict[str, float]:
+    """Return the values that the question and the child's words give alone."""
+    text, question, spoken = a.question.text, a.question.unique, a.spoken
+    match = equal = cover = 0.0
+    for quote in a.quotes:
+        wanted = _trigrams(quote)
+        if a.trigrams:
+            match = max(match, 2 * len(wanted & a.trigrams) / (len(wanted) + len(a.trigrams)))
+            cover = max(cover, _share(wanted, a.trigrams))
+        if a.phrase.replace(" ", "") == quote.replace(" ", ""):
+            equal = 1.0
+    button, bracket = a.event and "_" in a.child.text, a.event and "[" in a.child.text
+    joined = " ".join(a.question.words)
+    return {
+        "event": a.event,
+        "button": button,
+        "bracket": bracket,
+        "silent": a.event and not button and not bracket,
+        "no_question": not question,
+        "no_child": not a.child.text,
+        "child_length": min(math.log1p(words), 3.0) / 2,
+        "child_one_word": words == 1,
+        "child_few_words": 2 <= words <= 3,
+        "child_many_words": words >= 4,
+        "child_in_question": _share(spoken, question),
+        "child_in_request": _share(spoken, a.request.unique),
+        "has_new": bool(a.new),
+        "trigrams_in_question": _spelt(a.trigrams, joined),
+        "whole_in_question": words > 0 and f" {a.phrase} " in f" {joined} ",
+        "question_quotes": bool(a.quotes),
+        "quote_match": match,
+        "quote_equal": equal,
+        "quote_cover": cover,
+        "quote_near": match > 0.5 and not equal,
+        "quote_miss": bool(a.quotes) and words > 0 and match <= 0.5,
+        "request_in_child": _share(a.request.unique, spoken),
+        "has_colon": bool(a.ordered),
+        "colon_in_child": _share(a.ordered, spoken),
+        "question_asks": "?" in text,
+        "question_ends_asking": text.endswith("?"),
+        "question_exclaims": "!" in text,
+        "child_has_digit": any(c.isdigit() for c in a.phrase),
+        "child_repeats": words > len(spoken),
+    }
+
+
+def _with_reply(a: Asked, s: Said) -> dict[str, float]:
+    """Return the values that need the reply."""
+    question, reply, opening = a.question.unique, s.reply.unique, s.opening.unique
+    texts = [" ".join(part.words) for part in (s.reply, s.opening)]
+    quotes = frozenset(_quotes(s.reply.text))
+    inside, spoken = f" {a.phrase} ", bool(a.phrase)
+    return {
+        "child_in_reply": _share(a.spoken, reply),
+        "child_in_opening": _share(a.spoken, opening),
+        "new_in_reply": _share(a.new, reply),
+        "new_in_opening": _share(a.new, opening),
+        "trigrams_in_reply": _spelt(a.trigrams, texts[0]),
+        "trigrams_in_opening": _spelt(a.trigrams, texts[1]),
+        "whole_in_reply": spoken and inside in f" {texts[0]} ",
+        "whole_in_opening": spoken and inside in f" {texts[1]} ",
+        "reply_starts_with_child": spoken and texts[0].startswith(a.phrase),
+        "reply_quotes": bool(quotes),
+        "same_quote_again": not quotes.isdisjoint(a.quotes),
+        "other_quote": not quotes.issubset(a.quotes),
+        "reply_in_question": _share(reply, question),
+        "question_in_reply": _share(question, reply),
+        "opening_in_question": _share(opening, question),
+        "colon_in_reply": _share(a.ordered, reply),
+        "reply_length": min(math.log1p(len(s.reply.words)), 4.5) / 2,
+        "opening_length": min(math.log1p(len(s.opening.words)), 3.5) / 2,
+        "sentences": min(s.sentences, 6) / 3,
+        "reply_asks": min(s.reply.text.count("?"), 3) / 2,
+        "reply_exclaims": min(s.reply.text.count("!"), 4) / 2,
+        "opening_asks": s.opening.text.endswith("?"),
+        "opening_exclaims": s.opening.text.endswith("!"),
+        "opening_trails_off": s.opening.text.endswith(("..", "…")),
+        "reply_ends_asking": s.reply.text.endswith("?"),
+        "reply_pauses": min(len(_PAUSE.findall(s.reply.text)), 3) / 2,
+    }
 
 
 def relate(asked: Asked, said: Said) -> npt.NDArray[np.float32]:
     """Return the values named in ``DENSE``, most of them from 0 to 1, none far above 2."""
-    a, s = asked, said
-    spoken = () if a.event else a.child.words
-    child = frozenset(spoken)
-    question, request = a.question.unique, a.request.unique
-    reply, opening = s.reply.unique, s.opening.unique
-    new = child - question
-    phrase = " ".join(spoken)
-    texts = [" ".join(part.words) for part in (a.question, s.reply, s.opening)]
-    trigrams = _trigrams(phrase)
-    question_quotes, reply_quotes = _quotes(a.question.text), _quotes(s.reply.text)
-
-    match = equal = cover = 0.0
-    for quote in question_quotes:
-        wanted = _trigrams(quote)
-        if trigrams:
-            match = max(match, 2 * len(wanted & trigrams) / (len(wanted) + len(trigrams)))
-            cover = max(cover, _share(wanted, trigrams))
-        if phrase.replace(" ", "") == quote.replace(" ", ""):
-            equal = 1.0
-    _, colon, after = a.question.text.rpartition(":")
-    ordered = set(WORD.findall(after)) if colon else set()
-    button, bracket = a.event and "_" in a.child.text, a.event and "[" in a.child.text
-    inside = f" {phrase} "
-    n = len(spoken)
-    values = (
-        *(a.event, button, bracket, a.event and not button and not bracket),
-        *(not question, not a.child.text),
-        *(min(math.log1p(n), 3.0) / 2, n == 1, 2 <= n <= 3, n >= 4),
-        *(_share(child, question), _share(child, reply)),
-        *(_share(child, opening), _share(child, request)),
-        *(_share(new, reply), _share(new, opening), bool(new)),
-        *(_spelt(trigrams, text) for text in texts),
-        *(n > 0 and inside in f" {text} " for text in texts),
-        n > 0 and texts[1].startswith(phrase),
-        *(bool(question_quotes), match, equal, cover),
-        *(match > 0.5 and not equal, bool(question_quotes) and n > 0 and match <= 0.5),
-        bool(reply_quotes),
-        bool(set(reply_quotes) & set(question_quotes)),
-        bool(set(reply_quotes) - set(question_quotes)),
-        *(_share(reply, question), _share(question, reply), _share(opening, question)),
-        *(_share(request, child), bool(ordered), _share(ordered, child), _share(ordered, reply)),
-        min(math.log1p(len(s.reply.words)), 4.5) / 2,
-        min(math.log1p(len(s.opening.words)), 3.5) / 2,
-        min(s.sentences, 6) / 3,
-        *(min(s.reply.text.count("?"), 3) / 2, min(s.reply.text.count("!"), 4) / 2),
-        *(s.opening.text.endswith("?"), s.opening.text.endswith("!")),
-        s.opening.text.endswith(("..", "…")),
-        s.reply.text.endswith("?"),
-        min(len(_PAUSE.findall(s.reply.text)), 3) / 2,
-        *("?" in a.question.text, a.question.text.endswith("?"), "!" in a.question.text),
-        any(c.isdigit() for c in phrase),
-        n > len(child),
-    )
-    return np.array(values, np.float32)
+    values = {**asked.values, **_with_reply(asked, said)}
+    return np.array([values[name] for name in DENSE], np.float32)
