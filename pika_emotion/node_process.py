@@ -48,7 +48,7 @@ class NodeProcess:
         command += ["-r", f"__ns:={self.namespace}"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
-        self._process = subprocess.Popen(command)
+        self._process = subprocess.Popen(command, stdout=2)  # the bench's own output is its table
 
     @property
     def resident_mb(self) -> float:

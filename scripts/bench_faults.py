@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / "install/pika_emotion/lib/pika_emotion/pika-emotion"
 HIT_EVERY_S = 7.0
 # An engine that is killed has to load again before it can be killed again.
-VLLM_HIT_EVERY_S = 60.0
+VLLM_HIT_EVERY_S = 35.0
 SLOW_FOR_S = 2.0
 
 

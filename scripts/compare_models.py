@@ -222,7 +222,7 @@ def main() -> int:
     """Fit every model with every seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="", help="models whose name holds this text")
+    parser.add_argument("--only", nargs="+", default=[""], help="models whose name has such a text")
     options = parser.parse_args()
     labels = load_labels()
     rows = read_rows([DATA / "train"], labels)
@@ -236,7 +236,7 @@ def main() -> int:
     print(f"| model | {' | '.join(columns)} | fit s |")
     print("|---" * (len(columns) + 2) + "|", flush=True)
     for name, fit in MODELS.items():
-        if options.only not in name:
+        if not any(text in name for text in options.only):
             continue
         found, started = [], time.monotonic()
         for seed in range(options.seeds):

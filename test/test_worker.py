@@ -213,6 +213,13 @@ def test_a_worker_that_does_not_read_never_blocks_us(make):
     assert "does not read" in str(refusal)
 
 
+def test_what_an_engine_prints_is_not_in_the_tools_own_output(make, capfd):
+    make("prints").load()
+    seen = capfd.readouterr()
+    assert "chatter" not in seen.out
+    assert "a library's chatter" in seen.err
+
+
 @pytest.mark.parametrize("does", ["answers", "never_loads", "sleeps"])
 def test_close_leaves_no_process(make, does):
     tagger = make(does, stall_s=60.0)

@@ -141,4 +141,5 @@ def _spawn(
         pass_fds=[theirs.fileno()],
         env=environment,
         stdin=subprocess.DEVNULL,
+        stdout=2,  # what an engine prints must not get into a tool's own output
     )
