@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from pika_emotion.errors import CalibrationError
 from pika_emotion.labels import LabelSet
+from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.tag import Tag
 from pika_emotion.taggers import Tagger
 
@@ -36,17 +37,6 @@ def log_odds(scores: Doubles, celebrate: Doubles) -> tuple[Doubles, Doubles]:
     """Return the logarithms of label probabilities, and celebrate's log odds, all finite."""
     chance = np.clip(celebrate, FLOOR, 1 - FLOOR)
     return np.log(np.maximum(scores, FLOOR)), np.log(chance) - np.log1p(-chance)
-
-
-def softmax(logits: Doubles) -> Doubles:
-    """Return probabilities over the last axis."""
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
-
-
-def sigmoid(logit: Doubles) -> Doubles:
-    """Return the logistic function, without overflow."""
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,11 @@ class Row:
     scenario: str = ""
     contrast: str = ""
 
+    @property
+    def scene(self) -> str:
+        """What its turns must stay together by: the scenario, else the question."""
+        return self.scenario or self.turn.question
+
 
 def read_rows(files: Iterable[str | Path], labels: LabelSet) -> list[Row]:
     """Read the rows of several files, in order; a folder stands for the ``.tsv`` files in it.

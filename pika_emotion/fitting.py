@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pika_emotion.calibration import Doubles, Fit, Mix, Scale, softmax
+from pika_emotion.calibration import Doubles, Fit, Mix, Scale
 from pika_emotion.errors import CalibrationError
+from pika_emotion.logits import softmax
 from pika_emotion.resampling import Answers, Bools, Gold, Integers, interval, measure, resample
 
 FOLDS = 5

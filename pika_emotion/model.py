@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pika_emotion import features
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import ModelError
+from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.relations import DENSE
 
 FORMAT = "pika_emotion reflex"
@@ -144,17 +145,6 @@ class Begun:
 
     context: features.Context
     sums: Floats
-
-
-def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return probabilities over the last axis."""
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
-
-
-def sigmoid(logit: Any) -> Any:
-    """Return the logistic function of a number or an array, without overflow."""
-    return 0.5 + 0.5 * np.tanh(0.5 * logit)
 
 
 _WORDS = ("buckets", "weights", "scale")

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pika_emotion.calibration import Doubles, log_odds, sigmoid, softmax
+from pika_emotion.calibration import Doubles, log_odds
 from pika_emotion.corpus import Row
 from pika_emotion.evaluation import ECE_BINS
+from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.tag import Tag
 
 RESAMPLES = 2000
@@ -41,7 +42,7 @@ class Gold:
     @classmethod
     def of(cls, rows: Sequence[Row], names: Sequence[str]) -> "Gold":
         """Read it from rows, of which there must be at least one."""
-        scenes = [row.scenario or row.turn.question for row in rows]
+        scenes = [row.scene for row in rows]
         order = sorted(set(scenes), key=lambda name: (zlib.crc32(name.encode()), name))
         place = {name: i for i, name in enumerate(order)}
         return cls(

@@ -21,7 +21,8 @@ from pika_emotion import features, layer
 from pika_emotion.corpus import Row
 from pika_emotion.evaluation import measure
 from pika_emotion.labels import LabelSet
-from pika_emotion.model import FORMAT, INPUT_LIMIT, VERSION, Model, Vocabulary, sigmoid, softmax
+from pika_emotion.logits import sigmoid, softmax
+from pika_emotion.model import FORMAT, INPUT_LIMIT, VERSION, Model, Vocabulary
 from pika_emotion.parameters import CELEBRATE_THRESHOLD
 from pika_emotion.tag import Tag
 
@@ -132,7 +133,7 @@ def examples(rows: Sequence[Row], names: Sequence[str]) -> Examples:
         target[first] = 1.0 - ACCEPTABLE_SHARE * bool(others)
         target[others] = ACCEPTABLE_SHARE / max(1, len(others))
     # A scenario's turns stay together: they share questions and words.
-    scenes = [row.scenario or row.turn.question for row in rows]
+    scenes = [row.scene for row in rows]
     return Examples(
         [one.grams for one in seen],
         np.stack([one.dense for one in seen]),

@@ -25,7 +25,7 @@ from pika_emotion import training
 from pika_emotion.corpus import read_rows
 from pika_emotion.evaluation import measure
 from pika_emotion.labels import load_labels
-from pika_emotion.model import sigmoid, softmax
+from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.tag import Tag
 
 DATA = Path(__file__).resolve().parent.parent / "data/dialogues"

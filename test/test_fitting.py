@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from pika_emotion import evaluation, fitting, resampling
-from pika_emotion.calibration import Mix, Scale, sigmoid, softmax
+from pika_emotion.calibration import Mix, Scale
 from pika_emotion.corpus import Row
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import CalibrationError
+from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.resampling import RESAMPLES, Answers, Gold, interval, measure, resample
 from pika_emotion.tag import Tag
 

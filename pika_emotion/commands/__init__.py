@@ -6,6 +6,27 @@ from types import ModuleType
 from pika_emotion.errors import ConfigError
 
 
+def import_extra(module: str, what: str, needs: str, extra: str) -> ModuleType:
+    """Return a module of this package that needs an extra.
+
+    Args:
+        module: its name.
+        what: what needs it, for the message.
+        needs: the library that the extra brings.
+        extra: the extra's name.
+
+    Raises:
+        ConfigError: the library is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{what} needs {needs}, which is not installed ({error}); "
+            f"install the extra: pip install 'pika-emotion[{extra}]'"
+        ) from error
+
+
 def import_probe() -> ModuleType:
     """Return the module ``probe``, which speaks with a running node.
 

@@ -1,17 +1,16 @@
 """``pika-emotion evaluate``: measure taggers on labelled turns."""
 
 import argparse
-import importlib
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pika_emotion import evaluation, taggers
 from pika_emotion.calibration import Doubles
+from pika_emotion.commands import import_extra
 from pika_emotion.commands.tag import (
     add_tagger_arguments,
     add_threshold_argument,
@@ -71,7 +70,11 @@ class Evaluated:
 
 def run(options: argparse.Namespace) -> int:
     """Tag every row with each tagger and print the measures."""
-    plots = _plots() if options.plots else None
+    plots = (
+        import_extra("pika_emotion.plots", "--plots", "matplotlib", "plots")
+        if options.plots
+        else None
+    )
     labels = load_labels(options.labels)
     rows = read_rows(options.data, labels)
     gold = Gold.of(rows, labels.names)
@@ -222,13 +225,3 @@ def _bounds(values: Doubles) -> list[float] | None:
     """Return the 95 % interval; None where there is nothing to measure."""
     found = interval(values)
     return None if found is None else found[1:]
-
-
-def _plots() -> ModuleType:
-    try:
-        return importlib.import_module("pika_emotion.plots")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"--plots needs matplotlib, which is not installed ({error}); "
-            "install the extra: pip install 'pika-emotion[plots]'"
-        ) from error

@@ -1,14 +1,12 @@
 """``pika-emotion train``: train the reflex from labelled turns."""
 
 import argparse
-import importlib
 import json
 from pathlib import Path
-from types import ModuleType
 
 from pika_emotion import model
+from pika_emotion.commands import import_extra
 from pika_emotion.corpus import data_hash, expand, read_rows
-from pika_emotion.errors import ConfigError
 from pika_emotion.labels import load_labels
 
 
@@ -41,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, write the model and print the measures on the development rows."""
-    training = _training()
+    training = import_extra("pika_emotion.training", "training", "scipy", "train")
     labels = load_labels(options.labels)
     train_files, dev_files = expand(options.data), expand(options.dev)
     rows, dev = read_rows(train_files, labels), read_rows(dev_files, labels)
@@ -62,13 +60,3 @@ def run(options: argparse.Namespace) -> int:
         say(f"{name:<20} {value}")
     say(f"wrote {options.out}, {size / 1e6:.1f} MB")
     return 0
-
-
-def _training() -> ModuleType:
-    try:
-        return importlib.import_module("pika_emotion.training")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs scipy, which is not installed ({error}); "
-            "install the extra: pip install 'pika-emotion[train]'"
-        ) from error
