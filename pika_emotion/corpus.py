@@ -15,6 +15,7 @@ from pika_emotion.labels import LabelSet
 
 COLUMNS = ("question", "child", "reply", "emotions", "celebrate")
 CELEBRATIONS = ("yes", "no", "either")
+ASKED = ("right", "free", "nothing", "unclear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Row:
         celebrate: ``yes``, ``no``, or ``either`` where nobody could tell.
         scenario: the scene that the turn belongs to, or empty.
         contrast: ``KIND:NN`` of a pair that differs in little but celebrate, or empty.
+        asks: what the question asks for: something that can be ``right``, something ``free`` of
+            right and wrong, ``nothing``, or ``unclear``; empty where nobody has said.
     """
 
     turn: Turn
@@ -34,6 +37,7 @@ class Row:
     celebrate: str
     scenario: str = ""
     contrast: str = ""
+    asks: str = ""
 
     @property
     def scene(self) -> str:
@@ -150,7 +154,11 @@ class _Reader:
         turn = make_turn(cells["question"], cells["child"], cells["reply"])
         if not turn.reply:
             raise self._error(number, "no reply; a tag is about the reply, so add one")
-        return Row(turn, emotions, celebrate, cells.get("scenario", ""), cells.get("contrast", ""))
+        asks = cells.get("asks", "").strip()
+        if asks and asks not in ASKED:
+            raise self._error(number, f"asks '{asks}' must be {', '.join(ASKED)} or empty")
+        more = (cells.get("scenario", ""), cells.get("contrast", ""))
+        return Row(turn, emotions, celebrate, *more, asks)
 
     def _error(self, line: int, problem: str) -> CorpusError:
         return CorpusError(f"{self._file}:{line}: {problem}")

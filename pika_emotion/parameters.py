@@ -9,7 +9,7 @@ from pika_emotion.dialogue import DEFAULT_EVENTS, DEFAULT_SILENCES
 from pika_emotion.errors import ConfigError
 
 # Above a half: celebrating what is not right is worse than missing what is.
-CELEBRATE_THRESHOLD = 0.7
+CELEBRATE_THRESHOLD = 0.75
 
 Value = bool | int | float | str | list[str]
 

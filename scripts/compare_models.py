@@ -4,7 +4,7 @@ scripts/in_env.sh python scripts/compare_models.py --seeds 3 > table.md
 
 Everything learns from data/dialogues/train and is measured on data/dialogues/dev.tsv; the test
 split is not touched. The networks (embeddings, convolution, attention) need torch and are left
-out where it is missing. Takes an hour or so on one core.
+out where it is missing. Takes two hours or so on one core.
 """
 
 import argparse
@@ -19,17 +19,19 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import scipy.sparse as sp
 from variations import Variations
 
-from pika_emotion import training
+from pika_emotion import heads, training
 from pika_emotion.corpus import read_rows
 from pika_emotion.evaluation import measure
+from pika_emotion.examples import examples
 from pika_emotion.labels import load_labels
 from pika_emotion.logits import sigmoid, softmax
+from pika_emotion.parameters import CELEBRATE_THRESHOLD as THRESHOLD
 from pika_emotion.tag import Tag
 
 DATA = Path(__file__).resolve().parent.parent / "data/dialogues"
-THRESHOLD = 0.7
 
 PRAISE = "giỏi tuyệt đúng chính xác hay quá great good right correct yes well done perfect chuẩn"
 CONSOLE = "không sao đừng lo buồn sorry okay fine never mind"
@@ -90,9 +92,9 @@ def keywords(rows, asked, seed, names):
 @model("nearest neighbour")
 def nearest(rows, asked, seed, names):
     """The labels of the training turn that shares most n-grams."""
-    data, other = (training.examples(each, names) for each in (rows, asked))
-    words = training.vocabulary(data.seen)
-    found = (training.design(words, other.seen) @ training.design(words, data.seen).T).toarray()
+    data, other = (examples(each, names) for each in (rows, asked))
+    words = heads.vocabulary(data.seen)
+    found = (heads.design(words, other.seen) @ heads.design(words, data.seen).T).toarray()
     best = found.argmax(axis=1)
     return Answers(np.eye(len(names))[data.emotions[best].argmax(axis=1)], data.celebrate[best])
 
@@ -107,18 +109,18 @@ def blank(row, *fields):
 
 def linear(rows, asked, names, *, joint=False):
     """Fit logistic regressions to the n-grams and dense features of whole turns."""
-    data, other = (training.examples(each, names) for each in (rows, asked))
-    words = training.vocabulary(data.seen)
+    data, other = (examples(each, names) for each in (rows, asked))
+    words = heads.vocabulary(data.seen)
 
     def inputs(part):
-        dense = training.sp.csr_matrix(part.dense * training.DENSE_SCALE)
-        design = training.design(words, part.seen).astype(np.float64)
-        return training.sp.hstack([design, dense]).tocsr()
+        dense = sp.csr_matrix(part.dense * heads.DENSE_SCALE)
+        design = heads.design(words, part.seen).astype(np.float64)
+        return sp.hstack([design, dense]).tocsr()
 
     here, there = inputs(data), inputs(other)
 
-    def fit(targets, which=slice(None), steps=training.EMOTION_STEPS):
-        found = training.fit_softmax(here[which], targets, training.EMOTION_RIDGE, steps)
+    def fit(targets, which=slice(None), steps=heads.EMOTION_STEPS):
+        found = heads.fit_softmax(here[which], targets, heads.EMOTION_RIDGE, steps)
         return softmax(there @ found[:-1] + found[-1])
 
     yes = data.celebrate.astype(float)
@@ -128,7 +130,7 @@ def linear(rows, asked, names, *, joint=False):
         return Answers(chances[:, : len(names)] + chances[:, len(names) :],
                        chances[:, len(names) :].sum(axis=1))  # fmt: skip
     two = np.stack([1 - yes, yes], 1)[data.judged]
-    return Answers(fit(data.emotions), fit(two, data.judged, training.CELEBRATE_STEPS)[:, 1])
+    return Answers(fit(data.emotions), fit(two, data.judged, heads.CELEBRATE_STEPS)[:, 1])
 
 
 @model("linear, the reply alone")
@@ -170,7 +172,7 @@ def linear_joint(rows, asked, seed, names):
 def stacked(rows, asked, seed, names):
     """Fit as ``pika-emotion train`` does, without calibration."""
     training.SEED = seed
-    fitted = training.fit(training.examples(rows, names), names, lambda line: None)
+    fitted = training.fit(examples(rows, names), names, lambda line: None)
     logits = training.logits_of(fitted, asked)
     return Answers(softmax(logits[:, :-1]), sigmoid(logits[:, -1]))
 
@@ -179,6 +181,12 @@ def stacked(rows, asked, seed, names):
 def shipped(rows, asked, seed, names):
     """As ``pika-emotion train``."""
     return stacked(rows, asked, seed, names)
+
+
+@model("the same, every head learning celebrate")
+def unasked(rows, asked, seed, names):
+    """Without knowing which questions have a right answer."""
+    return stacked([replace(row, asks="") for row in rows], asked, seed, names)
 
 
 def varied(rows, seed, *, noise, masking):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from pika_emotion import features
-from pika_emotion.training import examples
+from pika_emotion.examples import examples
 
 BUCKETS, WIDTH, WORDS = 1 << 15, 64, 96
 EPOCHS, BATCH, RATE = 12, 64, 2e-3

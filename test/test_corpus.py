@@ -37,6 +37,11 @@ def test_other_columns_are_ignored_in_any_order(write, labels):
     assert (row.scenario, row.contrast) == ("lesson", "nothing:a1")
 
 
+def test_what_is_asked_may_be_said(write, labels):
+    asked, unsaid = read_file(write(f"{HEADER}\tasks", f"{ROW}\tright", f"{ROW}\t"), labels)
+    assert (asked.asks, unsaid.asks) == ("right", "")
+
+
 def test_quotes_mean_nothing(write, labels):
     (row,) = read_file(write(HEADER, '"\ta "b\tSay "c" now\tidle\tno'), labels)
     assert (row.turn.question, row.turn.child, row.turn.reply) == ('"', 'a "b', 'Say "c" now')
@@ -70,6 +75,7 @@ def test_several_files_and_folders_read_in_order(tmp_path, write, labels):
         ),
         ([HEADER + "\treply", ROW + "\tx"], r"turns.tsv:1: column 'reply' is there twice; drop"),
         ([HEADER], r"turns.tsv:1: no row below the header; add one"),
+        ([HEADER + "\tasks", ROW + "\tmaybe"], r"turns.tsv:2: asks 'maybe' must be right, free"),
         ([HEADER, ROW, "a\tb\tc"], r"turns.tsv:3: 3 cells where the header has 5; write a tab"),
         ([HEADER, ROW + "\tmore"], r"turns.tsv:2: 6 cells where the header has 5; write a tab"),
         ([HEADER, "", ROW], r"turns.tsv:2: 1 cells where the header has 5"),

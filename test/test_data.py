@@ -83,7 +83,20 @@ def test_a_file_can_be_read(file):
 
 @FILE
 def test_a_file_has_the_columns(file):
-    assert file.read_text(encoding="utf-8").split("\n")[0].split("\t") == COLUMNS
+    wanted = [*COLUMNS, "asks"] if file.parent.name == "train" else COLUMNS
+    assert file.read_text(encoding="utf-8").split("\n")[0].split("\t") == wanted
+
+
+def test_every_training_turn_says_what_its_question_asks_for(data):
+    assert {row.asks for row in data["train"]} == set(corpus.ASKED)
+    # Who was right was asked for something that can be right.
+    assert {row.asks for row in data["train"] if row.celebrate == "yes"} == {"right"}
+    # What a question asks for does not depend on the answer.
+    asked = {}
+    for row in data["train"]:
+        if row.turn.question:
+            asked.setdefault(row.turn.question, set()).add(row.asks)
+    assert [question for question, found in asked.items() if len(found) > 1] == []
 
 
 @FILE

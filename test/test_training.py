@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pika_emotion import cli, model
+from pika_emotion import cli, examples, model
 from pika_emotion.corpus import Row, data_hash, read_rows
 from pika_emotion.dialogue import make_turn
 
+sp = pytest.importorskip("scipy.sparse")
 training = pytest.importorskip("pika_emotion.training")
+heads = pytest.importorskip("pika_emotion.heads")
 layer = pytest.importorskip("pika_emotion.layer")
 
 DATA = Path(__file__).parent.parent / "data/dialogues"
@@ -20,9 +22,9 @@ DATA = Path(__file__).parent.parent / "data/dialogues"
 def quick(monkeypatch):
     monkeypatch.setattr(layer, "MEMBERS", 2)
     monkeypatch.setattr(layer, "EPOCHS", 15)
-    monkeypatch.setattr(training, "EMOTION_STEPS", 8)
-    monkeypatch.setattr(training, "CELEBRATE_STEPS", 8)
-    monkeypatch.setattr(training, "MAX_ROWS", 5_000)
+    monkeypatch.setattr(heads, "EMOTION_STEPS", 8)
+    monkeypatch.setattr(heads, "CELEBRATE_STEPS", 8)
+    monkeypatch.setattr(heads, "MAX_ROWS", 5_000)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +75,9 @@ def test_targets_share_weight_among_acceptable_labels(labels):
         Row(turn, ("sad", "calm", "worry"), "yes"),
         Row(turn, ("idle", "calm"), "either"),
     ]
-    data = training.examples(rows, labels.names)
+    data = examples.examples(rows, labels.names)
     at = labels.names.index
-    share = training.ACCEPTABLE_SHARE
+    share = examples.ACCEPTABLE_SHARE
     assert data.emotions.sum(axis=1) == pytest.approx(1)
     assert data.emotions[0, at("happy")] == 1
     assert data.emotions[1, at("sad")] == pytest.approx(1 - share)
@@ -85,7 +87,7 @@ def test_targets_share_weight_among_acceptable_labels(labels):
 
 
 def test_turns_of_a_scenario_stay_in_one_part(rows, labels):
-    data = training.examples(rows, labels.names)
+    data = examples.examples(rows, labels.names)
     parts = {}
     for row, fold in zip(rows, data.fold, strict=True):
         parts.setdefault(row.scenario, set()).add(int(fold))
@@ -97,7 +99,7 @@ def test_either_rows_do_not_train_celebrate(quick, rows, labels):
     undecided = [
         replace(row, celebrate="either") if i % 5 == 0 else row for i, row in enumerate(rows)
     ]
-    data = training.examples(undecided, labels.names)
+    data = examples.examples(undecided, labels.names)
 
     def outward(celebrate):
         changed = replace(data, celebrate=celebrate.astype(np.float32))
@@ -108,10 +110,36 @@ def test_either_rows_do_not_train_celebrate(quick, rows, labels):
     assert not np.array_equal(outward(1 - data.celebrate), as_it_is)
 
 
+def test_heads_learn_apart_what_was_asked_and_whether_it_was_right(labels):
+    said = [
+        ("What is two and two?", "Four, yes!", "yes", "right"),
+        ("What is two and two?", "No, try again.", "no", "right"),
+        ("Do you like red?", "Yes, lovely!", "no", "free"),
+        ("", "Hello there.", "no", "nothing"),
+        ("Spell cat.", "Good job!", "either", "right"),
+    ]
+    rows = [
+        Row(make_turn(question, "hm", reply), ("happy",), celebrate, asks=asks)
+        for question, reply, celebrate, asks in said
+    ]
+    data = examples.examples(rows, labels.names)
+    assert data.task.tolist() == [1, 1, 0, 0, 1]
+    assert data.asked.tolist() == [True, True, False, False, True]
+    unsaid = examples.examples([replace(row, asks="") for row in rows], labels.names)
+    assert unsaid.task.tolist() == [1, 0, 0, 0, 0]  # celebrate is all there is to go by
+    assert unsaid.asked.all()
+    by_name = {head.name: head.learns for head in heads.HEADS}
+    assert by_name["question"] == "task"
+    assert by_name["reply"] == "confirmed"
+    # What the heads that learn of tasks and confirmations say follows the column.
+    outputs = [heads.fit_heads(each).bias for each in (data, unsaid)]
+    assert not np.allclose(*outputs)
+
+
 def test_softmax_fit_recovers_the_shares_of_its_targets():
-    inputs = training.sp.csr_matrix(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    inputs = sp.csr_matrix(np.array([[1.0, 0.0], [0.0, 1.0]]))
     targets = np.array([[0.7, 0.3], [0.2, 0.8]])
-    weights = training.fit_softmax(inputs, targets, 1e-6, 200)
+    weights = heads.fit_softmax(inputs, targets, 1e-6, 200)
     fitted = training.softmax(inputs @ weights[:-1] + weights[-1])
     assert fitted == pytest.approx(targets, abs=1e-3)
 
