@@ -1,6 +1,6 @@
 # Every target makes what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm demo test test-vllm lint bench train bag clean
+.PHONY: help setup setup-vllm setup-encoder demo test test-vllm test-encoder lint bench train bag clean
 
 export PYTHON WORKER_PYTHON MODEL
 RUN := scripts/in_env.sh
@@ -15,6 +15,9 @@ setup: ## make .venv and install/ (quick when there is nothing to do)
 setup-vllm: ## make .venv-vllm, the environment of the vLLM tagger's worker
 	@scripts/setup_vllm.sh
 
+setup-encoder: ## make .venv-encoder, the environment that trains and serves the encoder tagger
+	@scripts/setup_encoder.sh
+
 demo: setup ## replay a recorded conversation through a real node and print its tags
 	@$(RUN) scripts/demo.sh $(ARGS)
 
@@ -23,6 +26,9 @@ test: setup ## run all tests
 
 test-vllm: setup setup-vllm ## run the vLLM tagger's tests with the real engine and tiny models
 	@scripts/test_vllm.sh $(ARGS)
+
+test-encoder: setup setup-encoder ## run the encoder tagger's tests: a tiny one is trained and served
+	@scripts/test_encoder.sh $(ARGS)
 
 lint: setup ## ruff, mypy --strict, xmllint
 	@$(RUN) scripts/lint.sh
@@ -37,4 +43,4 @@ bag: setup ## make the demo's bag from its text
 	@$(RUN) python scripts/make_demo_bag.py
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-vllm build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .nox
+	rm -rf .venv .venv-vllm .venv-encoder build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .nox

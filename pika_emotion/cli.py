@@ -15,8 +15,10 @@ COMMANDS = {
     "bench": "measure speed: taggers, or publisher to tag with --ros",
     "calibrate": "fit what a tagger's probabilities are worth, and write its card",
     "train": "train the reflex from labelled turns",
+    "train-encoder": "fine-tune a pretrained encoder for the encoder tagger",
     "quantize": "make the 4-bit AWQ checkpoint of a chat model",
     "info": "print the card of a reflex model",
+    "serve": "answer over HTTP: the OpenAI protocol and /tag",
     "replay": "play a recorded bag to a running node and print its tags",
 }
 
@@ -31,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if name == chosen:  # only this command's libraries are needed
-            module = importlib.import_module(f"pika_emotion.commands.{name}")
+            module_name = name.replace("-", "_")
+            module = importlib.import_module(f"pika_emotion.commands.{module_name}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(arguments)

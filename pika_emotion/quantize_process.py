@@ -1,62 +1,42 @@
-"""Makes a 4-bit AWQ checkpoint of a chat model. Started by ``pika-emotion quantize``, under an
-interpreter that has llm-compressor; the order is one JSON object on standard input.
+"""The job behind ``pika-emotion quantize``: makes a 4-bit AWQ checkpoint of a chat model.
+
+Started by ``foreign`` under an interpreter that has llm-compressor.
 
 AWQ (Lin et al. 2024) scales channels by how strongly they are used before it rounds them, so what
 it is shown matters: prompts of our own turns, as the tagger asks them. The output head stays as it
 is: the labels' probabilities are read off it.
 """
 
-import importlib.util
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pika_emotion.prompt import Prompt
+from pika_emotion.chat import Chat
+from pika_emotion.dialogue import Turn
+from pika_emotion.errors import ModelError
+from pika_emotion.prompt import Prompt
+from pika_emotion.prompt_file import PromptText
 
 SCHEME = "W4A16_ASYM"  # 4-bit weights with zero points, activations as they are
 GROUP = 128  # weights that share a scale
 
 
-def _use_our_package() -> None:
-    """Import the package from this file's folder, and nothing in it by a bare name."""
-    package = Path(__file__).resolve().parent
-    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != package]
-    spec = importlib.util.spec_from_file_location(
-        "pika_emotion", package / "__init__.py", submodule_search_locations=[str(package)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pika_emotion"] = module
-    spec.loader.exec_module(module)
-
-
-def make_prompt(tokenizer: Any, order: Mapping[str, Any]) -> "Prompt":
+def make_prompt(tokenizer: Any, order: Mapping[str, Any]) -> Prompt:
     """Return the tagger's prompt with this model's tokenizer."""
-    from pika_emotion.chat import Chat
-    from pika_emotion.prompt import Prompt
-    from pika_emotion.prompt_file import PromptText
-
     text = PromptText.from_plain(order["prompt"])
     return Prompt(Chat(tokenizer, text.template), text, [tuple(label) for label in order["labels"]])
 
 
-def requests(prompt: "Prompt", turns: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+def requests(prompt: Prompt, turns: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Return the token ids of one question about each turn, the heads taking turns."""
-    from pika_emotion.dialogue import Turn
-
     asked = [prompt.requests(Turn(**turn)) for turn in turns]
     return [heads[number % len(heads)].ids for number, heads in enumerate(asked)]
 
 
 def check_sizes(config: Any, group: int = GROUP) -> None:
     """Raise ModelError where a layer's width is no multiple of a group."""
-    from pika_emotion.errors import ModelError
-
     for name in ("hidden_size", "intermediate_size"):
         size = int(getattr(config, name, 0))
         if size % group:
@@ -150,25 +130,14 @@ def quantize(order: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Obey the order on standard input; print the result, or the error, as one JSON line."""
-    order = json.load(sys.stdin)
-    _use_our_package()
-    from pika_emotion.errors import PikaEmotionError
+def obey(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Quantize as the order says; see ``quantize``.
 
-    # What libraries print belongs to the log; the result is the one line of standard output.
-    result, sys.stdout = sys.stdout, sys.stderr
+    Raises:
+        ModelError: the model is not there, or cannot be quantized.
+    """
     try:
-        answer: dict[str, Any] = quantize(order)
-    except ImportError as error:
-        answer = {"missing": str(error.name or error)}
-    except PikaEmotionError as error:
-        answer = {"error": str(error)}
+        return quantize(order)
     except OSError as error:  # what transformers raises for a model that it cannot find
-        answer = {"error": f"model '{order['model']}' cannot be loaded: {error}".splitlines()[0]}
-    print(json.dumps(answer), file=result)
-    return 0 if "out" in answer else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        problem = str(error).splitlines()[0]
+        raise ModelError(f"model '{order['model']}' cannot be loaded: {problem}") from error

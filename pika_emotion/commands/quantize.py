@@ -2,22 +2,21 @@
 
 import argparse
 import json
-import os
 import random
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pika_emotion import quantize_process
+from pika_emotion import foreign
 from pika_emotion.corpus import Row, read_rows
 from pika_emotion.errors import ConfigError, ModelError
 from pika_emotion.labels import load_labels
 from pika_emotion.prompt_file import load_prompt
 
 MODEL = "microsoft/Phi-3-mini-4k-instruct"
+JOB = "pika_emotion.quantize_process"
 _SEED = 0
 
 
@@ -90,25 +89,13 @@ def ask(python: str, order: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: the interpreter is missing, or lacks a library.
         ModelError: the model cannot be quantized.
     """
-    environment = dict(os.environ)
-    if python != sys.executable:
-        environment.pop("PYTHONPATH", None)
-        environment.pop("PYTHONHOME", None)
     try:
-        done = subprocess.run(
-            [python, quantize_process.__file__],
-            input=json.dumps(order),
-            stdout=subprocess.PIPE,
-            env=environment,
-            check=False,
-            encoding="utf-8",
-        )
+        answer = foreign.run(python, JOB, order)
     except OSError as error:
         raise ConfigError(
             f"--python '{python}' cannot be started ({error.strerror}); name an interpreter that "
             "has llm-compressor"
         ) from error
-    answer = json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
     if "missing" in answer:
         raise ConfigError(
             f"'{python}' has no module '{answer['missing']}'; make an environment with "
@@ -117,12 +104,12 @@ def ask(python: str, order: Mapping[str, Any]) -> dict[str, Any]:
         )
     if "error" in answer:
         raise ModelError(str(answer["error"]))
-    if "out" not in answer:
+    if "died" in answer:
         raise ModelError(
-            f"quantizing '{order['model']}' ended with exit code {done.returncode}; "
+            f"quantizing '{order['model']}' ended with exit code {answer['died']}; "
             "see its output above"
         )
-    return dict(answer)
+    return answer
 
 
 def table(made: Mapping[str, Any]) -> str:
