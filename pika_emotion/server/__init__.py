@@ -1,0 +1,1 @@
+"""``pika-emotion serve``: the taggers and their deadline behind HTTP."""
