@@ -6,13 +6,32 @@ template; knows none of them by name.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pika_emotion.errors import PromptError
 
 # Letters and digits that no template trims or changes.
 _MARK = "Qx7Zk"
 _MARKED_LINE = "a\n"
+
+
+class ChatFormat(Protocol):
+    """What a prompt is made with: ``Chat``, or ``text_chat.TextChat`` where there are no ids."""
+
+    def opening(self, content: str) -> list[int]:
+        """Return the ids of the message's beginning."""
+
+    def following(self, content: str) -> list[int]:
+        """Return the ids of text that stands after a line feed in the message."""
+
+    def closing(self, answer: str) -> list[int]:
+        """Return the ids of the message's end and of how the model's answer begins."""
+
+    def first_token(self, answer: str, word: str) -> int | None:
+        """Return the token with which a word begins after an answer's beginning."""
+
+    def cut(self, text: str, tokens: int, *, tail: bool = False) -> str:
+        """Return the text's first (or last) so many tokens."""
 
 
 class Chat:
@@ -149,7 +168,7 @@ class Chat:
                 )
 
 
-def check_joints(chat: Chat, parts: Sequence[str]) -> bool:
+def check_joints(chat: ChatFormat, parts: Sequence[str]) -> bool:
     """Whether lines tokenized one by one give the ids of the whole text."""
     whole = chat.opening("".join(parts))
     first, *others = parts

@@ -6,7 +6,7 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pika_emotion.chat import Chat
+from pika_emotion.chat import ChatFormat
 from pika_emotion.errors import PromptError
 
 
@@ -34,7 +34,7 @@ class Answers:
         return [weight / total for weight in weights], min(1.0, max(0.0, outside))
 
 
-def choose(chat: Chat, start: str, names: Sequence[str] | None, number: int) -> Answers:
+def choose(chat: ChatFormat, start: str, names: Sequence[str] | None, number: int) -> Answers:
     """Choose the words that answer after ``start``: the names, else codes.
 
     Args:

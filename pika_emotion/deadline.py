@@ -23,11 +23,16 @@ from pika_emotion.errors import (
     TaggerError,
     TaggerLateError,
     TaggerLoadingError,
+    TaggerUnreachableError,
     where,
 )
 from pika_emotion.labels import LabelSet
 from pika_emotion.tag import Tag
 from pika_emotion.taggers import Tagger
+
+# Between two attempts to load a primary whose server does not serve yet; it doubles.
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
 
 
 class Source(enum.IntEnum):
@@ -136,6 +141,7 @@ class DeadlineTagger:
         self._free = slots
         self._lock = threading.Lock()
         self._loaded = threading.Event()
+        self._closing = threading.Event()
         self._load_error: str | None = None
         self._last_error: str | None = None
         self._counts: Counter[str] = Counter()
@@ -164,7 +170,7 @@ class DeadlineTagger:
 
     @property
     def load_error(self) -> str | None:
-        """Why the primary could not load; None while it loads and when it has."""
+        """Why the primary could not load, so far; None while it first loads and when it has."""
         return self._load_error
 
     @property
@@ -226,6 +232,7 @@ class DeadlineTagger:
         """End the primary; pending replies keep the reflex's answer."""
         if self._primary is None:
             return
+        self._closing.set()
         for _ in range(self._slots):
             self._requests.put(None)
         with contextlib.suppress(queue.Empty):
@@ -257,10 +264,21 @@ class DeadlineTagger:
 
     def _load(self) -> None:
         assert self._primary is not None
-        try:
-            self._primary.load()
-        except BaseException as error:  # whatever it raises, the thread ends in order
-            self._load_error = _explain(error)
+        pause_s = _FIRST_PAUSE_S
+        while not self._closing.is_set():
+            try:
+                self._primary.load()
+            except TaggerUnreachableError as error:
+                self._load_error = _explain(error)
+            except BaseException as error:  # whatever it raises, the thread ends in order
+                self._load_error = _explain(error)
+                break
+            else:
+                self._load_error = None
+                break
+            self._loaded.set()
+            self._closing.wait(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         self._loaded.set()
 
     def _hint(self) -> None:

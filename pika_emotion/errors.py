@@ -58,6 +58,10 @@ class TaggerBusyError(TaggerError):
     """A tagger has too many unanswered requests to take one more."""
 
 
+class TaggerUnreachableError(TaggerError):
+    """A tagger's server does not serve now; it may later, so that loading is tried again."""
+
+
 class TaggerLateError(TaggerError):
     """A tagger did not answer before the deadline."""
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from pika_emotion.chat import Chat, check_joints
+from pika_emotion.chat import ChatFormat, check_joints
 from pika_emotion.codes import Answers, choose
 from pika_emotion.dialogue import Turn
 from pika_emotion.prompt_file import Example, PromptText
@@ -68,7 +68,7 @@ class Prompt:
 
     def __init__(
         self,
-        chat: Chat,
+        chat: ChatFormat,
         text: PromptText,
         labels: Sequence[tuple[str, str]],
         *,

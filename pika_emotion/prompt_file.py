@@ -9,7 +9,7 @@ from pika_emotion import resources
 from pika_emotion.dialogue import Turn, make_turn
 from pika_emotion.errors import PromptError
 
-_LINES = ("task", "labels", "examples_title", "turn", "celebrate_yes", "celebrate_no")
+_LINES = ("task", "labels", "examples_title", "turn", "chat", "celebrate_yes", "celebrate_no")
 _FIELDS = ("question", "child", "event", "reply")
 _HEADS = ("emotion", "celebrate", "joint")
 _EXAMPLE = (*_FIELDS, "emotion", "celebrate")
@@ -32,6 +32,7 @@ class PromptText:
     labels: str
     examples_title: str
     turn: str
+    chat: str
     celebrate_yes: str
     celebrate_no: str
     fields: Mapping[str, str]
@@ -63,8 +64,8 @@ def load_prompt(path: str | Path | None = None) -> PromptText:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PromptError(
-            f"prompt file '{file}' cannot be read ({error}); set vllm.prompt_file to a readable "
-            "UTF-8 file, or leave it empty for the default"
+            f"prompt file '{file}' cannot be read ({error}); set the tagger's prompt_file to a "
+            "readable UTF-8 file, or leave it empty for the default"
         ) from error
     except yaml.YAMLError as error:
         raise PromptError(f"prompt file '{file}' is not valid YAML ({error}); mend it") from error

@@ -72,5 +72,7 @@ def test_a_file_that_is_not_yaml_is_named(load):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(PromptError, match=r"'/no/such.yaml' cannot be read .* vllm.prompt_file"):
+    with pytest.raises(
+        PromptError, match=r"such.yaml' cannot be read .* prompt_file to a readable"
+    ):
         load_prompt("/no/such.yaml")

@@ -18,7 +18,9 @@ VIETNAMESE = (ROOT / "README.vi.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    "table", [parameter_table(), message_table("EmotionTag"), message_table("Utterance")]
+    "table",
+    [parameter_table(), message_table("EmotionTag"), message_table("Utterance")],
+    ids=["parameters", "EmotionTag", "Utterance"],
 )
 def test_tables_are_those_of_the_code(table):
     assert table.count("\n") > 4

