@@ -33,6 +33,9 @@ from pika_emotion.taggers import Tagger
 # Between two attempts to load a primary whose server does not serve yet; it doubles.
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
+# For ``sys.setswitchinterval`` of a process that keeps deadlines: its threads hand Python's global
+# lock over this often at least.
+SWITCH_S = 0.001
 
 
 class Source(enum.IntEnum):

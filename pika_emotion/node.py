@@ -22,6 +22,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.signals import SignalHandlerOptions
 
 from pika_emotion import taggers
+from pika_emotion.deadline import SWITCH_S
 from pika_emotion.errors import ConfigError, PikaEmotionError, where
 from pika_emotion.health import Health
 from pika_emotion.parameters import CORE, Parameter, check_together, refuse_unknown
@@ -32,8 +33,6 @@ from pika_emotion.topics import TagPublisher
 _ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 _DIAGNOSTICS_PERIOD_S = 1.0
 _SPIN_S = 0.1
-# Threads hand Python's global lock over this often at least; the default is 5 ms.
-_SWITCH_S = 0.001
 
 
 class EmotionNode(LifecycleNode):
@@ -225,7 +224,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         # rclpy's own handlers would end the context before the pending replies are answered.

@@ -2,11 +2,12 @@
 
 scripts/in_env.sh python scripts/bench_faults.py --seconds 300 --at-once 2 > faults.jsonl
 scripts/in_env.sh python scripts/bench_faults.py --vllm-model MODEL --only vllm
+scripts/in_env.sh python scripts/bench_faults.py --http --seconds 30 --only http
 
 Each fault has a node and a process of its own that speaks to it; the primaries are those of
-test/scripted, and with ``--vllm-model`` the real engine too, which is waited for. A worker is hit
-again and again. Ends with 1 where a tag was lost, duplicated, out of order, or late beyond the
-machine's own stalls.
+test/scripted, with ``--vllm-model`` the real engine too, which is waited for, and with ``--http``
+model servers of test/scripted that fail. A worker or a server is hit again and again. Ends with 1
+where a tag was lost, duplicated, out of order, or late beyond the machine's own stalls.
 """
 
 import argparse
@@ -28,6 +29,8 @@ HIT_EVERY_S = 7.0
 # An engine that is killed has to load again before it can be killed again.
 VLLM_HIT_EVERY_S = 35.0
 SLOW_FOR_S = 2.0
+HTTP_FAULTS = ("slow", "drip", "cut", "reset", "500", "400", "401", "busy", "no_json",
+               "wrong_json", "nan", "huge")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,32 @@ def vllm_faults(model: str, python: str) -> dict[str, Fault]:
     }
 
 
+def http_faults() -> dict[str, Fault]:
+    """Return the faults of a model server, each for some seconds again and again."""
+    sys.path.insert(0, str(ROOT / "test"))
+    from model_servers import ModelServer, make_prompt, make_tokenizer
+
+    from pika_emotion.labels import load_labels
+
+    folder = make_tokenizer(Path(tempfile.mkdtemp()))
+    prompt, decode = make_prompt(folder, load_labels())
+    texts = {t: decode(t) for answers in prompt.answers.values() for t in answers.tokens}
+
+    def fault(name: str) -> Fault:
+        server = ModelServer("ids", texts)
+
+        def hit(_: int) -> int:
+            server.fault(name)
+            time.sleep(SLOW_FOR_S)
+            server.fault("")
+            return 1
+
+        settings = {"http.url": server.url, "http.tokenizer": str(folder)}
+        return Fault("http", settings, hit if name else None)
+
+    return {f"http: {name or 'answers'}": fault(name) for name in ("", *HTTP_FAULTS)}
+
+
 def measure(number: int, name: str, fault: Fault, options: argparse.Namespace) -> dict:
     """Run one fault's bench and return its first case."""
     command = [str(TOOL), "bench", "--ros", "--json", "--tagger", fault.tagger]
@@ -159,12 +188,15 @@ def main() -> int:
     parser.add_argument("--prefix", default="", help="as that of 'pika-emotion bench'")
     parser.add_argument("--load-timeout", type=float, default=60.0, help="for the load, s")
     parser.add_argument("--vllm-model", default="", help="a tiny checkpoint, for the real engine")
+    parser.add_argument("--http", action="store_true", help="model servers that fail, too")
     parser.add_argument("--vllm-python", default=str(ROOT / ".venv-vllm/bin/python"))
     parser.add_argument("--only", nargs="+", default=[""], help="faults whose name has such a text")
     options = parser.parse_args()
     faults = dict(FAULTS)
     if options.vllm_model:
         faults.update(vllm_faults(options.vllm_model, options.vllm_python))
+    if options.http:
+        faults.update(http_faults())
     names = [name for name in faults if any(text in name for text in options.only)]
     broken = 0
     with ThreadPoolExecutor(options.at_once) as pool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pika_emotion import taggers
 from pika_emotion.commands import import_extra
 from pika_emotion.commands.tag import add_tagger_arguments, add_threshold_argument
-from pika_emotion.deadline import DeadlineTagger
+from pika_emotion.deadline import SWITCH_S, DeadlineTagger
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import ConfigError, TaggerError
 from pika_emotion.labels import load_labels
@@ -21,8 +21,6 @@ from pika_emotion.taggers.calibrated import CalibratedTagger
 
 TOKEN_VARIABLE = "PIKA_EMOTION_TOKEN"
 _PARAMETERS = {parameter.name: parameter for parameter in CORE}
-# As the node: threads hand Python's global lock over this often at least.
-_SWITCH_S = 0.001
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     api = import_extra("pika_emotion.server.api", "serving over HTTP", "FastAPI", "serve")
     from pika_emotion.server.tagging import SLOTS, HttpTagging
 
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     if not 0 <= options.port <= 65535:
         raise ConfigError(f"--port {options.port} is no port; choose one from 1 to 65535")
     times = {name: getattr(options, name) for name in ("deadline_ms", "publish_margin_ms")}

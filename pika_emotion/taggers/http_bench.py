@@ -7,6 +7,7 @@ tagger and connections of its own, as it would on its own machine.
 import http.client
 import json
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,11 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pika_emotion import taggers
-from pika_emotion.deadline import DeadlineTagger, Source
+from pika_emotion.deadline import SWITCH_S, DeadlineTagger, Source
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import TaggerError
 from pika_emotion.labels import LabelSet
 from pika_emotion.measurement import percentiles
+from pika_emotion.stalls import StallWatch
 from pika_emotion.taggers import Tagger
 from pika_emotion.taggers.http import HttpTagger
 
@@ -103,16 +105,16 @@ def added(
 
 @dataclass(slots=True)
 class Account:
-    """What came of some robots' replies."""
+    """What came of some robots' replies; ``spans`` are of ``time.monotonic``, in seconds."""
 
-    samples_ms: list[float] = field(default_factory=list)
+    spans: list[tuple[float, float]] = field(default_factory=list)
     sources: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, took_ms: float, source: Source) -> None:
+    def add(self, said: float, answered: float, source: Source) -> None:
         """Take in a reply's answer."""
         with self.lock:
-            self.samples_ms.append(took_ms)
+            self.spans.append((said, answered))
             self.sources[source.name] += 1
 
 
@@ -142,6 +144,7 @@ class Robots:
     def measure(self, number: int, seconds: float) -> dict[str, Any]:
         """Let so many robots speak for so long; return the case as ``bench`` prints it."""
         account = Account()
+        sys.setswitchinterval(SWITCH_S)
         robots = [self._start() for _ in range(number)]
         for robot in robots:
             robot.wait_loaded(_LOAD_S)
@@ -153,21 +156,27 @@ class Robots:
             threading.Thread(target=self._speak, args=(i, robot, begin + phase, seconds, account))
             for i, (robot, phase) in enumerate(zip(robots, phases, strict=True))
         ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with StallWatch() as watch:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         for robot in robots:
             robot.close()
-        shown = percentiles(account.samples_ms)
+        samples_ms = [1000 * (end - start) for start, end in account.spans]
+        own_ms = [ms - 1000 * watch.within(*span)
+                  for ms, span in zip(samples_ms, account.spans, strict=True)]  # fmt: skip
+        shown = percentiles(samples_ms)
         return {
             "name": f"robots_{number}",
-            "n": len(account.samples_ms),
+            "n": len(samples_ms),
             **{f"{k}_ms": v for k, v in shown.items()},
             "every_s": self._every_s,
-            "late": sum(ms > self._deadline_ms for ms in account.samples_ms),
+            "late": sum(ms > self._deadline_ms for ms in samples_ms),
+            "late_beyond_stalls": sum(ms > self._deadline_ms for ms in own_ms),
+            "longest_stall_ms": round(1000 * watch.longest_s, 3),
             "by_source": dict(sorted(account.sources.items())),
-            "by_primary": round(account.sources["PRIMARY"] / max(1, len(account.samples_ms)), 4),
+            "by_primary": round(account.sources["PRIMARY"] / max(1, len(samples_ms)), 4),
         }
 
     def _start(self) -> DeadlineTagger:
@@ -190,7 +199,7 @@ class Robots:
             time.sleep(max(0.0, at - time.monotonic()))
             # It counts from when the reply was to be said, not from when this thread got to it.
             answer = robot.tag(turn, at)
-            account.add(1000 * (time.monotonic() - at), answer.source)
+            account.add(at, time.monotonic(), answer.source)
 
 
 def most_served(cases: Sequence[Mapping[str, Any]]) -> int:
