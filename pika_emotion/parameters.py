@@ -24,6 +24,7 @@ class Parameter:
         description: one line.
         low, high: the range of a number, both included.
         live: whether a change works while the node is configured; others are read-only.
+        choices: the texts that it may be; empty where any will do.
     """
 
     name: str
@@ -32,12 +33,18 @@ class Parameter:
     low: float | None = None
     high: float | None = None
     live: bool = False
+    choices: tuple[str, ...] = ()
 
     def check(self, value: Any) -> None:
         """Raise ConfigError, naming the value and what is allowed, if the value cannot work."""
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:
             raise ConfigError(
                 f"{self.name} {value!r} is out of range; set it from {self.low:g} to {self.high:g}"
+            )
+        if self.choices and value not in self.choices:
+            *others, last = self.choices
+            raise ConfigError(
+                f"{self.name} {value!r} is not known; set {', '.join(others)} or {last}"
             )
 
 

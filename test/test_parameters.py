@@ -54,6 +54,13 @@ def test_a_value_out_of_range_is_refused(name, value, message):
         KNOWN[name].check(value)
 
 
+def test_a_value_that_is_no_choice_is_refused():
+    parameter = Parameter("mine.way", "a", "which way", choices=("a", "b", "c"))
+    parameter.check("b")
+    with pytest.raises(ConfigError, match=r"mine.way 'd' is not known; set a, b or c"):
+        parameter.check("d")
+
+
 @pytest.mark.parametrize("value", [1, 1.0, 60_000.0])
 def test_the_ends_of_a_range_are_in_it(value):
     KNOWN["deadline_ms"].check(value)

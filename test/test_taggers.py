@@ -12,7 +12,6 @@ from pika_emotion.taggers import Tagger, Unavailable
 from pika_emotion.taggers.reflex import ReflexTagger
 
 TURN = make_turn("2+2?", "four", "Yes, four!")
-ABSENT = [name for name in taggers.NAMES if not taggers.is_present(name)]
 
 
 @pytest.fixture
@@ -115,14 +114,6 @@ def test_a_module_that_is_no_tagger_is_told(module, code, lacks):
         taggers.find_module(name)
     with pytest.raises(ConfigError, match="is not a tagger"):
         taggers.all_parameters(name)
-
-
-@pytest.mark.parametrize("name", ABSENT)
-def test_one_of_ours_that_this_version_lacks_says_so_when_it_is_loaded(name, labels):
-    tagger = taggers.create(name, labels, {})
-    assert tagger.name == name
-    with pytest.raises(TaggerError, match=f"tagger '{name}' is not part of this version of pika_e"):
-        tagger.load()
 
 
 def test_the_parameters_are_those_of_our_taggers_and_of_the_users():

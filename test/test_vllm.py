@@ -39,8 +39,8 @@ def adapt(labels, *assignments, known=ARGUMENTS, sampling=SAMPLING):
         (["vllm.heads=three"], "vllm.heads 'three' is not known; set two or joint"),
         (["vllm.scoring=best"], "set auto, ids, allowed or all"),
         (["vllm.isolation=thread", "vllm.python=/x"], "has no use in isolation 'thread'"),
-        (["vllm.engine_args=[1]"], "must be a str"),
-        (["vllm.engine_args='[1]'"], "is not a JSON object"),
+        (["vllm.engine_args=[1]"], "is not a JSON object"),
+        (["vllm.engine_args={a: 1}"], "is not a JSON object"),
         (["vllm.max_replies=0"], "out of range; set it from 1 to 64"),
     ],
 )

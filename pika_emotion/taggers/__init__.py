@@ -6,7 +6,6 @@ their own names; a name with a dot is a module of the user's.
 """
 
 import importlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -80,11 +79,6 @@ def find_module(name: str) -> TaggerModule:
     try:
         module = importlib.import_module(path)
     except ImportError as error:
-        if name in NAMES and not is_present(name):
-            raise TaggerError(
-                f"tagger '{name}' is not part of this version of pika_emotion; "
-                "set tagger to 'reflex', or install a version that has it"
-            ) from error
         raise TaggerError(
             f"tagger '{name}' cannot be imported ({error}); install what its module needs, "
             "or put the module on PYTHONPATH"
@@ -98,20 +92,13 @@ def find_module(name: str) -> TaggerModule:
     return cast(TaggerModule, module)
 
 
-def is_present(name: str) -> bool:
-    """Whether this version of the package has the tagger."""
-    return importlib.util.find_spec(f"{__name__}.{name}") is not None
-
-
 def all_parameters(chosen: str) -> tuple[Parameter, ...]:
-    """Return the parameters of every tagger of this version, and of a module of the user's.
+    """Return the parameters of every tagger, and of a module of the user's.
 
     Raises:
         ConfigError: there is no tagger of the chosen name.
     """
-    names = [name for name in NAMES if is_present(name)]
-    if chosen not in NAMES:
-        names.append(chosen)
+    names = NAMES if chosen in NAMES else (*NAMES, chosen)
     return tuple(p for name in names for p in _parameters_of(name))
 
 

@@ -19,11 +19,17 @@ PROVIDERS = ("auto", "cpu", "cuda", "tensorrt")
 
 PARAMETERS = (
     Parameter("encoder.model", "", "the encoder: a folder that train-encoder made"),
-    Parameter("encoder.isolation", "process", "where the engine runs: process or thread"),
+    Parameter(
+        "encoder.isolation", "process", "where the engine runs: process or thread",
+        choices=ISOLATIONS,
+    ),
     Parameter(
         "encoder.python", "", "the worker's interpreter, which has onnxruntime; empty: the node's"
     ),
-    Parameter("encoder.provider", "auto", "what computes: cpu, cuda, tensorrt; auto: the best"),
+    Parameter(
+        "encoder.provider", "auto", "what computes: cpu, cuda, tensorrt; auto: the best",
+        choices=PROVIDERS,
+    ),
     Parameter(
         "encoder.threads", 0, "threads that compute on the CPU; 0: onnxruntime's choice",
         low=0, high=256,
@@ -40,8 +46,6 @@ PARAMETERS = (
     ),
 )  # fmt: skip
 
-_CHOICES = {"encoder.isolation": ISOLATIONS, "encoder.provider": PROVIDERS}
-
 
 def create(labels: LabelSet, settings: Mapping[str, Any]) -> WorkerTagger:
     """Build the tagger, not loaded yet.
@@ -50,12 +54,6 @@ def create(labels: LabelSet, settings: Mapping[str, Any]) -> WorkerTagger:
         ConfigError: a setting cannot work.
         TaggerError: no model is set.
     """
-    for name, choices in _CHOICES.items():
-        if settings[name] not in choices:
-            raise ConfigError(
-                f"{name} '{settings[name]}' is not known; set {', '.join(choices[:-1])} "
-                f"or {choices[-1]}"
-            )
     if settings["encoder.isolation"] == "thread" and settings["encoder.python"]:
         raise ConfigError(
             f"encoder.python '{settings['encoder.python']}' has no use in isolation 'thread', "

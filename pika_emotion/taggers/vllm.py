@@ -24,14 +24,21 @@ PARAMETERS = (
     Parameter("vllm.model", "", "the model: a checkpoint's folder, or its name on the hub"),
     Parameter("vllm.revision", "", "the hub's branch, tag or commit; empty for the default"),
     Parameter("vllm.download", False, "whether the hub may be asked; else only this machine"),
-    Parameter("vllm.isolation", "process", "where the engine runs: process or thread"),
+    Parameter(
+        "vllm.isolation", "process", "where the engine runs: process or thread",
+        choices=ISOLATIONS,
+    ),
     Parameter("vllm.python", "", "the worker's interpreter, which has vLLM; empty for the node's"),
-    Parameter("vllm.heads", "two", "two questions in one step, or joint: one code for both"),
+    Parameter(
+        "vllm.heads", "two", "two questions in one step, or joint: one code for both",
+        choices=HEADS,
+    ),
     Parameter("vllm.prompt_file", "", "what the model is told; empty for the package's own"),
     Parameter("vllm.read_ahead", True, "read the child's words and partial replies at once"),
     Parameter(
         "vllm.pad_child", "auto",
         "fill the child's words up to a cache block: always, never, auto (over 16 tokens)",
+        choices=PADDINGS,
     ),
     Parameter(
         "vllm.max_turn_tokens", 512, "tokens of a turn's texts; longer ones are shortened",
@@ -64,20 +71,16 @@ PARAMETERS = (
         "vllm.capture_tokens", 0, "steps up to so many tokens are CUDA graphs; 0: the longest turn",
         low=0, high=8192,
     ),
-    Parameter("vllm.scoring", "auto", "how scores are read: ids, allowed, all; auto: the best"),
+    Parameter(
+        "vllm.scoring", "auto", "how scores are read: ids, allowed, all; auto: the best",
+        choices=SCORINGS,
+    ),
     Parameter("vllm.engine_args", "", "more arguments of vLLM's engine, a JSON object"),
     Parameter(
         "vllm.stall_s", 10.0, "a worker silent for so long while asked is replaced, s",
         low=0.5, high=600.0,
     ),
 )  # fmt: skip
-
-_CHOICES = {
-    "vllm.isolation": ISOLATIONS,
-    "vllm.heads": HEADS,
-    "vllm.scoring": SCORINGS,
-    "vllm.pad_child": PADDINGS,
-}
 
 
 def create(labels: LabelSet, settings: Mapping[str, Any]) -> WorkerTagger:
@@ -88,12 +91,6 @@ def create(labels: LabelSet, settings: Mapping[str, Any]) -> WorkerTagger:
         PromptError: the prompt file is wrong.
         TaggerError: no model is set.
     """
-    for name, choices in _CHOICES.items():
-        if settings[name] not in choices:
-            raise ConfigError(
-                f"{name} '{settings[name]}' is not known; set {', '.join(choices[:-1])} "
-                f"or {choices[-1]}"
-            )
     if settings["vllm.isolation"] == "thread" and settings["vllm.python"]:
         raise ConfigError(
             f"vllm.python '{settings['vllm.python']}' has no use in isolation 'thread', where the "
