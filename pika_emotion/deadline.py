@@ -144,6 +144,7 @@ class DeadlineTagger:
         self._free = slots
         self._lock = threading.Lock()
         self._loaded = threading.Event()
+        self._ended = threading.Event()  # the load will not be tried again
         self._closing = threading.Event()
         self._load_error: str | None = None
         self._last_error: str | None = None
@@ -153,17 +154,19 @@ class DeadlineTagger:
         """Begin to load the primary in the background; return at once."""
         if self._primary is None:
             self._loaded.set()
+            self._ended.set()
             return
         for run in (self._load, self._hint, *[self._serve] * self._slots):
             threading.Thread(target=run, name=f"primary{run.__name__}", daemon=True).start()
 
-    def wait_loaded(self, timeout_s: float) -> None:
-        """Wait until the primary is loaded.
+    def wait_loaded(self, timeout_s: float, *, patient: bool = False) -> None:
+        """Wait until the primary is loaded; with ``patient``, through attempts that fail, too.
 
         Raises:
             TaggerError: it failed to load, or did not in ``timeout_s`` seconds.
         """
-        if not self._loaded.wait(timeout_s):
+        event = self._ended if patient else self._loaded
+        if not event.wait(timeout_s) and self._load_error is None:
             raise TaggerError(
                 f"primary tagger not loaded after {timeout_s:g} s; raise primary_load_timeout_s, "
                 "or set require_primary to false to serve with the reflex meanwhile"
@@ -283,6 +286,7 @@ class DeadlineTagger:
             self._closing.wait(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         self._loaded.set()
+        self._ended.set()
 
     def _hint(self) -> None:
         assert self._primary is not None

@@ -87,7 +87,7 @@ class Serving:
         """
         self.tagger.start()
         if load_timeout_s is not None:
-            self.tagger.wait_loaded(load_timeout_s)
+            self.tagger.wait_loaded(load_timeout_s, patient=True)
 
     def follow(self, values: Mapping[str, Any]) -> None:
         """Take over the parameters that may change while the node runs."""

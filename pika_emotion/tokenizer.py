@@ -37,6 +37,9 @@ class Tokenizer:
                 f"tokenizer '{files / 'tokenizer.json'}' cannot be read; "
                 "name the folder of a checkpoint that has one"
             ) from error
+        # What the file says of these is for training; transformers ignores it for one text, too.
+        self.backend_tokenizer.no_truncation()
+        self.backend_tokenizer.no_padding()
         self.added_tokens_decoder = self.backend_tokenizer.get_added_tokens_decoder()
         self._special = {
             name: _text(config[name]) for name in _SPECIAL if config.get(name) is not None

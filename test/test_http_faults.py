@@ -1,5 +1,6 @@
 """Every fault of a model server: a reply gets its tag with the reason, and service comes back."""
 
+import contextlib
 import subprocess
 import time
 
@@ -12,6 +13,7 @@ from model_servers import TURN, ModelServer, make_prompt, make_tokenizer, settin
 from pika_emotion import taggers
 from pika_emotion.deadline import DeadlineTagger, Source
 from pika_emotion.errors import ConfigError, TaggerError, TaggerUnreachableError
+from pika_emotion.taggers.calibrated import CalibratedTagger
 from pika_emotion.taggers.http_client import is_local
 
 PATIENCE_S = 30
@@ -105,6 +107,30 @@ def test_a_server_that_is_away_and_comes_back_serves_again(make, server, texts):
     try:
         assert until(lambda: source(deadline), Source.PRIMARY) is Source.PRIMARY
     finally:
+        again.close()
+
+
+def test_a_server_that_comes_back_as_another_one_is_told_to_the_calibration(
+    labels, server, texts, folder
+):
+    tagger = taggers.create("http", labels, settings(server, f"http.tokenizer={folder}"))
+    calibrated = CalibratedTagger(tagger, None, labels, {"calibration": "", "pool": False})
+    calibrated.load()
+    before = calibrated.describe()["calibration"]
+    server.close()
+    again = ModelServer("top", texts, port=server.port)
+    try:
+
+        def told():
+            with contextlib.suppress(TaggerError):
+                calibrated.tag(TURN, time.monotonic() + 1)
+            return calibrated.describe()["calibration"] != before
+
+        assert until(told, True)
+        assert calibrated.describe()["way"] == "completions, token ids, top 20"
+        assert "no card for this model" in calibrated.describe()["calibration"]
+    finally:
+        calibrated.close()
         again.close()
 
 

@@ -212,13 +212,13 @@ def test_a_worker_that_dies_or_stops_costs_no_tag_and_comes_back(meet, fault):
 
 
 def test_a_tagger_that_cannot_be_had_here_is_told_once_and_the_reflex_serves(meet):
-    node, robot = meet(params={"tagger": "http"})
+    node, robot = meet(params={"tagger": "http", "http.url": "http://127.0.0.1:9/v1"})
     tags = robot.say(("pika", "Hello!"), ("pika", "Hello again!"))
     assert set(sources(tags)) == {Source.ERROR}
     _, status = robot.status(lambda _, status: status.level == b"\x02")
-    assert "tagger 'http' is not part of this version" in status.message
+    assert "takes no connection" in status.message
     until(lambda: len(robot.statuses) > 3)
-    assert node.output.count("is not part of this version") == 1
+    assert node.output.count("takes no connection") == 1
 
 
 # Bad input.
@@ -241,8 +241,13 @@ def test_a_tagger_that_cannot_be_had_here_is_told_once_and_the_reflex_serves(mee
         ({"reply.field": "words"}, "has no text field 'words'; it has data"),
         ({"events": "['(']"}, r"event pattern '(' is not a regular expression"),
         (
-            {"tagger": "http", "require_primary": "true"},
-            "configure failed: tagger 'http' is not part of this version",
+            {
+                "tagger": "http",
+                "http.url": "http://127.0.0.1:9/v1",
+                "require_primary": "true",
+                "primary_load_timeout_s": 0.5,
+            },
+            "configure failed: server 'http://127.0.0.1:9/v1' takes no connection",
         ),
         (
             {

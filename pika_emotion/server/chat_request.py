@@ -37,7 +37,7 @@ _KEYS = {
 _FIELD_OF = {key: field for field, keys in _KEYS.items() for key in keys}
 _KEY_LINE = re.compile(
     rf"^[ \t]{{0,16}}({'|'.join(key.replace(' ', '[ _]') for key in _FIELD_OF)})[ \t]{{0,16}}[:：]",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE | re.MULTILINE | re.ASCII,  # else 'ſ' is an s, and no key has it
 )
 _SHAPE = (
     "write the lines 'user_last_message: \"…\"' and 'pika_response: \"…\"', "

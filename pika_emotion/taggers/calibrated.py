@@ -48,6 +48,12 @@ class CalibratedTagger:
             TaggerError: the tagger cannot load.
         """
         self._tagger.load()
+        self._choose_card()
+        if hasattr(self._tagger, "on_change"):  # what it asks may be exchanged while it serves
+            self._tagger.on_change = self._choose_card
+
+    def _choose_card(self) -> None:
+        self._warning = None
         if self._place == OFF:
             self._state = "off"
             return

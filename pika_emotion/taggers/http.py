@@ -77,6 +77,8 @@ PARAMETERS = (
 # Two heads a reply, and the hint.
 _CONNECTIONS = 3
 _ATTEMPTS = 2
+# A hint that takes longer is of no use, and would be the last one.
+_HINT_S = 5.0
 
 
 def create(labels: LabelSet, settings: Mapping[str, Any]) -> "HttpTagger":
@@ -105,15 +107,23 @@ def _key(settings: Mapping[str, Any]) -> str:
         key = os.environ.get(variable, "")
         if not key:
             raise ConfigError(f"http.api_key_env '{variable}' is not set; export it to the node")
-        return key.strip()
+        return _checked(key, f"http.api_key_env '{variable}'")
     if not file:
         return ""
     try:
-        return Path(file).expanduser().read_text(encoding="utf-8").strip()
+        key = Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"http.api_key_file '{file}' cannot be read; name a text file that holds the key"
         ) from error
+    return _checked(key, f"http.api_key_file '{file}'")
+
+
+def _checked(key: str, place: str) -> str:
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ConfigError(f"{place} holds no key that a header can carry; write the key alone")
+    return key
 
 
 class HttpTagger:
@@ -124,6 +134,10 @@ class HttpTagger:
         settings: the values of ``PARAMETERS``.
         client: speaks with the server; closed with the tagger.
         text: what the model is told.
+
+    Attributes:
+        on_change: called, from any thread, when the server turns out to have another model, or to
+            be asked in another way, than before.
     """
 
     name = "http"
@@ -136,6 +150,7 @@ class HttpTagger:
         self._client = client
         self._text = text
         self._prompts: Prompts | None = None
+        self.on_change: Callable[[], None] = lambda: None
         self._model = ""
         self._way: Way | None = None
         self._breaker = Breaker()
@@ -167,6 +182,9 @@ class HttpTagger:
             ) from error
         except TaggerBusyError as error:
             raise TaggerUnreachableError(f"{error}; ask it less, or later") from error
+        except TaggerError as error:
+            # What a server or a proxy before it answers can change at any time, as after the load.
+            raise TaggerUnreachableError(str(error)) from error
 
     def prefill(self, turn: Turn) -> None:
         """Let the server read what is known, if it has nothing better to do."""
@@ -277,10 +295,13 @@ class HttpTagger:
 
     async def _explore(self) -> None:
         assert self._prompts is not None
-        self._model = await find_model(self._client, self._settings["http.model"])
-        way = await find_way(self._client, self._prompts, self._model)
+        model = await find_model(self._client, self._settings["http.model"])
+        way = await find_way(self._client, self._prompts, model)
         await ask(self._client, way, PROBE)  # what is asked first takes longest
-        self._way = way
+        before = self._way and (self._model, self._way.name)
+        self._model, self._way = model, way
+        if before not in (None, (model, way.name)):
+            self.on_change()
 
     async def _ask(self, way: Way, turn: Turn, deadline: float) -> Reading:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -310,7 +331,8 @@ class HttpTagger:
         pause_s = error.retry_after_s if isinstance(error, ServerBusyError) else None
         with self._lock:
             self._counts["failed"] += 1
-        if self._breaker.failed(error, pause_s) and not was_open:
+        recovering = self._recovery is not None and not self._recovery.done()
+        if self._breaker.failed(error, pause_s) and not was_open and not recovering:
             self._recovery = asyncio.ensure_future(self._recover())
 
     async def _recover(self) -> None:
@@ -319,7 +341,7 @@ class HttpTagger:
             await asyncio.sleep(self._breaker.pause_s)
             try:
                 await asyncio.wait_for(self._explore(), self._settings["http.load_timeout_s"])
-            except (TaggerError, asyncio.TimeoutError) as error:
+            except Exception as error:  # whatever it is, the server is tried again
                 known = error if isinstance(error, TaggerError) else TaggerLateError("no answer")
                 self._breaker.failed(known, getattr(error, "retry_after_s", None))
             else:
@@ -328,5 +350,5 @@ class HttpTagger:
     async def _read_ahead(self, way: Way, turn: Turn) -> None:
         post = way.ahead(turn)
         if post is not None:
-            with contextlib.suppress(TaggerError):
-                await self._client.post(post.path, post.body)
+            with contextlib.suppress(TaggerError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._client.post(post.path, post.body), _HINT_S)

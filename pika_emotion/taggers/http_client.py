@@ -6,13 +6,15 @@ put into a message, and no redirect, proxy or cookie is followed.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import json
+import re
 import socket
 import ssl
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitTimeoutError
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -33,6 +35,10 @@ _REMOTE = (
     "use a server nearby, or set http.allow_remote to true"
 )
 _UNENCRYPTED = "would send a child's words over the internet unencrypted; use https"
+
+# A name as the resolver gets it. The library takes what is only digits for an address, and folds
+# other letters into such; neither would be looked up, and so not judged.
+_NAME = re.compile(r"(?=.*[a-z])[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -76,12 +82,14 @@ class Client:
         self._loop = asyncio.new_event_loop()
         self._session: Any = None
         self._thread = threading.Thread(target=self._run, name="http_client", daemon=True)
+        self._starting = threading.Lock()
+        self._closed = False
 
     def start(self) -> None:
         """Open for requests; does nothing the second time.
 
         Raises:
-            TaggerError: the HTTP library is not installed.
+            TaggerError: the HTTP library is not installed, or the client was closed meanwhile.
         """
         if self._session is not None:
             return
@@ -92,8 +100,11 @@ class Client:
                 f"tagger 'http' needs aiohttp, which is not installed ({error}); "
                 "install the extra: pip install 'pika-emotion[http]'"
             ) from error
-        self._thread.start()
-        self.run(self._open(aiohttp), 10.0)
+        with self._starting:
+            if self._closed:
+                raise TaggerError(f"server '{self.url}' is not asked: the tagger is closed")
+            self._thread.start()
+            self.run(self._open(aiohttp), 10.0)
 
     def schedule(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Begin work in the client's thread."""
@@ -129,13 +140,19 @@ class Client:
 
     def close(self) -> None:
         """Close all connections and end the thread."""
+        with self._starting:
+            self._closed = True
         if self._thread.is_alive():
             if self._session is not None:
-                self.schedule(self._session.close()).result(5.0)
+                with contextlib.suppress(TaggerLateError):  # the loop's end closes the rest
+                    self.run(self._session.close(), 5.0)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+        elif not self._loop.is_closed():
+            self._loop.close()
 
     def _run(self) -> None:
+        self._loop.set_default_executor(_Lookups())
         self._loop.run_forever()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
@@ -171,6 +188,8 @@ class Client:
         import aiohttp
 
         where = f"server '{self.url}'"
+        if self._session.closed:
+            raise TaggerError(f"{where} is not asked any more: the tagger is closed")
         try:
             async with self._session.request(
                 method, f"{self.url}{path}", data=data, allow_redirects=False
@@ -196,7 +215,7 @@ class Client:
             ) from error
         try:
             return json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TaggerError(
                 f"{where} answers {path} with what is no JSON; set http.url to the address of an "
                 "OpenAI-protocol server, up to /v1"
@@ -247,6 +266,27 @@ def _seconds(text: str | None) -> float | None:
     return value if 0 <= value < float("inf") else None
 
 
+class _Lookups(ThreadPoolExecutor):
+    """Looks names up in threads that, unlike a pool's, do not keep the process from ending."""
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **options: Any) -> "Future[T]":
+        """Begin work in a thread of its own."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = work(*args, **options)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=run, name="http_lookup", daemon=True).start()
+        return future
+
+
 # Who may be spoken to.
 
 
@@ -261,18 +301,24 @@ def check_address(url: str, *, allow_remote: bool) -> None:
         ConfigError: it is no http(s) address, is outside the local network, or would send
             words over the internet unencrypted.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        host = ""
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.username:
-        raise ConfigError(
-            f"http.url '{url}' is no server's address; write one such as http://127.0.0.1:8000/v1"
-        )
+        parts, host = urlsplit(""), ""
+    # Not shown where it may hold a key.
+    shown = "" if {"@", "?"} & set(url) else f" '{url}'"
+    fault = (
+        f"http.url{shown} is no server's address; write one such as http://127.0.0.1:8000/v1, "
+        "without a key"
+    )
+    if parts.scheme not in ("http", "https") or not host or parts.query or "@" in parts.netloc:
+        raise ConfigError(fault)
     try:
         local = is_local(host)
     except ValueError:
+        if not _NAME.fullmatch(host):
+            raise ConfigError(fault) from None
         local = True  # a name: judged by its addresses, when it is known what they are
     if not local and not allow_remote:
         raise ConfigError(f"http.url '{url}' has an address {_REMOTE}")

@@ -22,6 +22,8 @@ PROBE = Turn("What is two and two?", "four", "Yes, four! Well done.")
 _MANY = (100, 20, 5)
 # What a word of an answer may take.
 _WORD_TOKENS = 8
+# How often a server may have a fault before a way is given up.
+_TRIES = 2
 # As much bias as the OpenAI protocol has.
 _BIAS = 100
 # Characters that special tokens of the known model families have, and what looks like them.
@@ -155,7 +157,7 @@ class Completions:
         for head, choice in zip(heads, choices, strict=True):
             wanted = self.prompt.answers[head]
             if self.scoring == "restricted":
-                logprobs[head] = _as_chosen(wanted, _text(choice))
+                logprobs[head] = self._chosen(wanted, _text(choice))
             else:
                 logprobs[head] = self._found(wanted, _logprobs(choice))
         scores, celebrate, outside = distribution(self.prompt, logprobs)
@@ -181,6 +183,13 @@ class Completions:
             **names,
             **how[self.scoring],
         }
+
+    def _chosen(self, wanted: Answers, text: str) -> dict[int, float]:
+        """Return log-probabilities that are sure of the token that came: an answer's first one."""
+        said = [t for t in wanted.tokens if self.decode(t).strip() == text.strip()]
+        if len(said) != 1:
+            return _as_chosen(wanted, text)
+        return {token: 0.0 if token == said[0] else _NEVER for token in wanted.tokens}
 
     def _found(self, wanted: Answers, given: Mapping[int | str, float]) -> dict[int, float]:
         """Return each answer's log-probability: by its token's id, else by its text."""
@@ -263,7 +272,7 @@ class Chat:
         for (head, wanted), answer in zip(self.prompt.answers.items(), answers, strict=True):
             choice = _choices(answer)[0]
             if self.many:
-                logprobs[head] = _by_word(wanted, _logprobs(choice))
+                logprobs[head] = _by_word(wanted, _logprobs(choice, by_id=False))
             else:
                 logprobs[head] = _as_chosen(wanted, _text(choice))
         scores, celebrate, outside = distribution(self.prompt, logprobs)
@@ -326,8 +335,10 @@ def _text(choice: Mapping[str, Any]) -> str:
     return text
 
 
-def _logprobs(choice: Mapping[str, Any]) -> dict[int | str, float]:
+def _logprobs(choice: Mapping[str, Any], *, by_id: bool = True) -> dict[int | str, float]:
     """Return the first token's log-probabilities, by token id where there are ids, else by text.
+
+    Without ``by_id`` by text alone: some servers (llama.cpp) tell both.
 
     Both of the protocol's forms: completions' own, and the chat's, which some servers use for both.
     """
@@ -341,7 +352,7 @@ def _logprobs(choice: Mapping[str, Any]) -> dict[int | str, float]:
     elif isinstance(content, list) and content and isinstance(content[0], dict):
         tops = content[0].get("top_logprobs") or [content[0]]
         pairs = [
-            (one.get("id", one.get("token")), one.get("logprob"))
+            (one.get("id", one.get("token")) if by_id else one.get("token"), one.get("logprob"))
             for one in tops
             if isinstance(one, dict)
         ]
@@ -434,13 +445,21 @@ async def ask(client: Client, way: Way, turn: Turn) -> Reading:
     """Ask about a turn, all requests at once; raises as ``Client.post`` and ``Way.read``."""
     posts = way.posts(turn)
     if len(posts) == 1:
-        return way.read([await client.post(posts[0].path, posts[0].body)])
+        return _read(way, [await client.post(posts[0].path, posts[0].body)])
     tasks = [asyncio.ensure_future(client.post(post.path, post.body)) for post in posts]
     try:
-        return way.read(await asyncio.gather(*tasks))
+        return _read(way, await asyncio.gather(*tasks))
     finally:
         for task in tasks:
             task.cancel()
+
+
+def _read(way: Way, answers: Sequence[Any]) -> Reading:
+    try:
+        return way.read(answers)
+    # JSON of other types than the protocol's; the error's own text may quote the answer.
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise _unreadable(type(error).__name__) from None
 
 
 async def find_way(client: Client, prompts: Prompts, model: str) -> Way:
@@ -452,13 +471,18 @@ async def find_way(client: Client, prompts: Prompts, model: str) -> Way:
     """
     last: TaggerError | None = None
     for way in candidates(prompts, model):
-        try:
-            await ask(client, way, PROBE)
-        # Some servers have a fault, or break off, where they do not know what is asked.
-        except (UnreadableError, RequestRefusedError, TaggerUnreachableError) as error:
-            last = error
-            continue
-        return way
+        for _ in range(_TRIES):
+            try:
+                await ask(client, way, PROBE)
+            except (UnreadableError, RequestRefusedError) as error:
+                last = error
+                break
+            # Some servers have a fault, or break off, where they do not know what is asked; but
+            # one fault alone must not leave us with a poorer way for good.
+            except TaggerUnreachableError as error:
+                last = error
+            else:
+                return way
     if isinstance(last, TaggerUnreachableError):
         raise last
     raise TaggerError(
@@ -478,7 +502,8 @@ async def find_model(client: Client, wanted: str) -> str:
     except RequestRefusedError:  # it keeps no list
         return wanted
     data = listing.get("data") if isinstance(listing, dict) else None
-    names = [str(one.get("id")) for one in data or [] if isinstance(one, dict)]
+    listed = data if isinstance(data, list) else []
+    names = [str(one.get("id")) for one in listed if isinstance(one, dict)]
     if wanted in names or (wanted and not names):
         return wanted
     if not wanted and len(names) == 1:
