@@ -1,8 +1,8 @@
 # Every target makes what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-encoder demo test test-vllm test-encoder lint bench train bag clean
+.PHONY: help setup setup-vllm setup-encoder demo demo-web test test-vllm test-encoder test-web lint bench train bag clean
 
-export PYTHON WORKER_PYTHON MODEL
+export PYTHON WORKER_PYTHON MODEL PORT RATE
 RUN := scripts/in_env.sh
 TOOL := install/pika_emotion/lib/pika_emotion/pika-emotion
 
@@ -21,6 +21,9 @@ setup-encoder: ## make .venv-encoder, the environment that trains and serves the
 demo: setup ## replay a recorded conversation through a real node and print its tags
 	@$(RUN) scripts/demo.sh $(ARGS)
 
+demo-web: setup ## replay it in a loop beside the monitor's page; prints the page's address
+	@$(RUN) scripts/demo_web.sh
+
 test: setup ## run all tests
 	@$(RUN) pytest $(ARGS)
 
@@ -29,6 +32,9 @@ test-vllm: setup setup-vllm ## run the vLLM tagger's tests with the real engine 
 
 test-encoder: setup setup-encoder ## run the encoder tagger's tests: a tiny one is trained and served
 	@scripts/test_encoder.sh $(ARGS)
+
+test-web: setup ## run the monitor page's tests in headless Chromium
+	@scripts/test_web.sh $(ARGS)
 
 lint: setup ## ruff, mypy --strict, xmllint
 	@$(RUN) scripts/lint.sh
@@ -43,4 +49,4 @@ bag: setup ## make the demo's bag from its text
 	@$(RUN) python scripts/make_demo_bag.py
 
 clean: ## remove everything that the other targets made
-	rm -rf .venv .venv-vllm .venv-encoder build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .nox
+	rm -rf .venv .venv-vllm .venv-encoder .venv-web build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .nox

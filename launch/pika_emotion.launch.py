@@ -8,7 +8,7 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 
 TOPICS = {
     "transcript_topic": ("child/transcript", "what the child said"),
@@ -34,6 +34,12 @@ ARGUMENTS = [
         description="false leaves the transitions to a lifecycle manager; empty: as params_file "
         "says, or true",
     ),
+    DeclareLaunchArgument(
+        "monitor",
+        default_value="false",
+        choices=["true", "false", "True", "False"],
+        description="whether to serve a live page about the node, on http://127.0.0.1:7863",
+    ),
     *(
         DeclareLaunchArgument(name, default_value=topic, description=what)
         for name, (topic, what) in TOPICS.items()
@@ -42,7 +48,7 @@ ARGUMENTS = [
 
 
 def start_node(context):
-    """Return the node, with the arguments as they were given.
+    """Return the node, with the arguments as they were given, and the monitor if asked for.
 
     Raises:
         FileNotFoundError: there is no params_file; launch_ros alone would start without it.
@@ -61,19 +67,27 @@ def start_node(context):
         parameters.append({"autostart": given["autostart"].lower() == "true"})
     if given["tagger"]:
         parameters.append({"tagger": given["tagger"]})
-    return [
+    shared = {
+        "package": "pika_emotion",
+        "namespace": LaunchConfiguration("namespace"),
+        "remappings": [(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
+        "arguments": ["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        "output": "screen",
+    }
+    nodes = [
         LifecycleNode(
-            package="pika_emotion",
             executable="emotion_node",
             name="emotion_node",
-            namespace=LaunchConfiguration("namespace"),
             parameters=parameters,
-            remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
-            arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-            output="screen",
             prefix=LaunchConfiguration("prefix"),
+            **shared,
         )
     ]
+    if LaunchConfiguration("monitor").perform(context).lower() == "true":
+        # A program of its own: nothing that its visitors do takes time from the tags.
+        file = parameters[:1] if given["params_file"] else []
+        nodes.append(Node(executable="monitor", name="emotion_monitor", parameters=file, **shared))
+    return nodes
 
 
 def generate_launch_description():

@@ -15,11 +15,14 @@ COMMANDS = {
     "bench": "measure speed: taggers, or publisher to tag with --ros",
     "calibrate": "fit what a tagger's probabilities are worth, and write its card",
     "train": "train the reflex from labelled turns",
+    "distill": "train the reflex on your robot's own turns, as a teacher tags them",
     "train-encoder": "fine-tune a pretrained encoder for the encoder tagger",
     "quantize": "make the 4-bit AWQ checkpoint of a chat model",
     "info": "print the card of a reflex model",
     "serve": "answer over HTTP: the OpenAI protocol and /tag",
     "replay": "play a recorded bag to a running node and print its tags",
+    "bag": "evaluate, export, compare or sum up what a bag recorded",
+    "monitor": "serve a live page about a running node",
 }
 
 

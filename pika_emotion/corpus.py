@@ -13,7 +13,8 @@ from pika_emotion.dialogue import Turn, make_turn
 from pika_emotion.errors import CorpusError
 from pika_emotion.labels import LabelSet
 
-COLUMNS = ("question", "child", "reply", "emotions", "celebrate")
+TEXTS = ("question", "child", "reply")
+COLUMNS = (*TEXTS, "emotions", "celebrate")
 CELEBRATIONS = ("yes", "no", "either")
 ASKED = ("right", "free", "nothing", "unclear")
 
@@ -76,7 +77,16 @@ def read_file(file: str | Path, labels: LabelSet) -> list[Row]:
     Raises:
         CorpusError: as ``read_rows``.
     """
-    return list(_Reader(Path(file), labels).rows())
+    return list(_Reader(Path(file), labels.names).rows())
+
+
+def read_turns(file: str | Path) -> list[tuple[Turn, str]]:
+    """Read the turns of a file without what their labels are, if it has any; and their scenarios.
+
+    Raises:
+        CorpusError: as ``read_rows``; of the columns it needs those of the texts alone.
+    """
+    return list(_Reader(Path(file), ()).turns())
 
 
 def data_hash(files: Iterable[str | Path]) -> str:
@@ -100,17 +110,25 @@ def data_hash(files: Iterable[str | Path]) -> str:
 class _Reader:
     """Reads one file; knows where it is, for the messages."""
 
-    def __init__(self, file: Path, labels: LabelSet) -> None:
+    def __init__(self, file: Path, names: Sequence[str]) -> None:
         self._file = file
-        self._names = labels.names
+        self._names = names
 
     def rows(self) -> Iterator[Row]:
+        for number, cells in self._cells(COLUMNS):
+            yield self._row(number, cells)
+
+    def turns(self) -> Iterator[tuple[Turn, str]]:
+        for number, cells in self._cells(TEXTS):
+            yield self._turn(number, cells), cells.get("scenario", "")
+
+    def _cells(self, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
         lines = self._lines()
         header = lines[0].split("\t")
-        for column in COLUMNS:
+        for column in needed:
             if column not in header:
                 raise self._error(
-                    1, f"no column '{column}' in the header; it needs {', '.join(COLUMNS)}"
+                    1, f"no column '{column}' in the header; it needs {', '.join(needed)}"
                 )
             if header.count(column) > 1:
                 raise self._error(1, f"column '{column}' is there twice; drop one of the two")
@@ -124,7 +142,7 @@ class _Reader:
                     f"{len(cells)} cells where the header has {len(header)}; "
                     "write a tab inside a text as a space, and a tab for each empty cell",
                 )
-            yield self._row(number, dict(zip(header, cells, strict=True)))
+            yield number, dict(zip(header, cells, strict=True))
 
     def _lines(self) -> Sequence[str]:
         try:
@@ -151,14 +169,18 @@ class _Reader:
         celebrate = cells["celebrate"].strip()
         if celebrate not in CELEBRATIONS:
             raise self._error(number, f"celebrate '{celebrate}' must be yes, no or either")
-        turn = make_turn(cells["question"], cells["child"], cells["reply"])
-        if not turn.reply:
-            raise self._error(number, "no reply; a tag is about the reply, so add one")
+        turn = self._turn(number, cells)
         asks = cells.get("asks", "").strip()
         if asks and asks not in ASKED:
             raise self._error(number, f"asks '{asks}' must be {', '.join(ASKED)} or empty")
         more = (cells.get("scenario", ""), cells.get("contrast", ""))
         return Row(turn, emotions, celebrate, *more, asks)
+
+    def _turn(self, number: int, cells: dict[str, str]) -> Turn:
+        turn = make_turn(cells["question"], cells["child"], cells["reply"])
+        if not turn.reply:
+            raise self._error(number, "no reply; a tag is about the reply, so add one")
+        return turn
 
     def _error(self, line: int, problem: str) -> CorpusError:
         return CorpusError(f"{self._file}:{line}: {problem}")

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,13 @@ class Examples:
         seen: the turns' n-grams.
         dense: their dense features.
         emotions: target distribution over the labels.
-        celebrate: 1 for yes, 0 for no.
+        celebrate: 1 for yes, 0 for no, between them where a probability is what is known.
         judged: whether celebrate is known (not ``either``).
         task: 1 where something is asked for that can be right; where the data does not say, where
             it was celebrated.
         asked: whether ``task`` is 1 or the data does not say.
         fold: which part of the scenarios the turn belongs to.
+        weight: how many written turns it counts as.
     """
 
     seen: list[features.Grams]
@@ -42,6 +43,7 @@ class Examples:
     task: Floats
     asked: Flags
     fold: npt.NDArray[np.intp]
+    weight: Floats
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Examples":
         """Return some of the rows."""
@@ -54,7 +56,15 @@ class Examples:
             self.task[rows],
             self.asked[rows],
             self.fold[rows],
+            self.weight[rows],
         )
+
+    def joined(self, more: "Examples") -> "Examples":
+        """Return these and more."""
+        seen, *arrays = (
+            (getattr(self, field.name), getattr(more, field.name)) for field in fields(self)
+        )
+        return Examples([*seen[0], *seen[1]], *(np.concatenate(pair) for pair in arrays))
 
 
 def examples(rows: Sequence[Row], names: Sequence[str]) -> Examples:
@@ -75,5 +85,11 @@ def examples(rows: Sequence[Row], names: Sequence[str]) -> Examples:
         np.array([row.celebrate != "either" for row in rows]),
         np.array([(row.asks or row.celebrate) in ("right", "yes") for row in rows], np.float32),
         np.array([row.asks in ("right", "") for row in rows]),
-        np.array([zlib.crc32(scene.encode()) % FOLDS for scene in scenes]),
+        folds(scenes),
+        np.ones(len(rows), np.float32),
     )
+
+
+def folds(scenes: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Return the part that each scenario belongs to, by its name."""
+    return np.array([zlib.crc32(scene.encode()) % FOLDS for scene in scenes], np.intp)

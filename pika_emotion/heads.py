@@ -101,13 +101,14 @@ def width(labels: int) -> int:
     return sum(1 + labels * head.emotion for head in HEADS)
 
 
-def vocabulary(seen: Sequence[features.Grams]) -> Vocabulary:
-    """Choose the n-grams that are in most turns."""
-    buckets, counts = np.unique(
-        np.concatenate([np.unique(one.buckets) for one in seen]), return_counts=True
-    )
+def vocabulary(seen: Sequence[features.Grams], weight: float | Floats = 1.0) -> Vocabulary:
+    """Choose the n-grams that are in most turns; a turn counts as its weight."""
+    weight = np.broadcast_to(np.asarray(weight, np.float64), len(seen))
+    once = [np.unique(one.buckets) for one in seen]
+    buckets, place = np.unique(np.concatenate(once), return_inverse=True)
+    counts = np.bincount(place, np.repeat(weight, [len(one) for one in once]))
     kept = np.sort(np.argsort(-counts, kind="stable")[:MAX_ROWS])
-    weights = np.log((1 + len(seen)) / (1 + counts[kept])) + 1
+    weights = np.log((1 + weight.sum()) / (1 + counts[kept])) + 1
     scale = np.array([SCALE[name] for name in features.BLOCKS], np.float32)
     return Vocabulary(buckets[kept].astype(np.uint32), weights.astype(np.float32), scale)
 
@@ -137,7 +138,7 @@ def owners(words: Vocabulary, seen: Sequence[features.Grams]) -> npt.NDArray[np.
 
 def fit_heads(data: Examples) -> Heads:
     """Fit all heads to the same turns."""
-    words = vocabulary(data.seen)
+    words = vocabulary(data.seen, data.weight)
     matrix = design(words, data.seen).tocsc().astype(np.float64)
     part_of = np.array([name.split(".")[0] for name in features.BLOCKS])[owners(words, data.seen)]
     labels = data.emotions.shape[1]
@@ -153,10 +154,16 @@ def fit_heads(data: Examples) -> Heads:
             inputs = sp.hstack([inputs, sp.csr_matrix(data.dense * DENSE_SCALE)]).tocsr()
         fitted = []
         if head.emotion:
-            logits = fit_softmax(inputs, data.emotions, EMOTION_RIDGE, EMOTION_STEPS)
+            logits = fit_softmax(inputs, data.emotions, EMOTION_RIDGE, EMOTION_STEPS, data.weight)
             fitted.append(logits - logits.mean(axis=1, keepdims=True))
         chosen, yes = _target(head, data)
-        two = fit_softmax(inputs[chosen], np.stack([1 - yes, yes], 1), head.ridge, CELEBRATE_STEPS)
+        two = fit_softmax(
+            inputs[chosen],
+            np.stack([1 - yes, yes], 1),
+            head.ridge,
+            CELEBRATE_STEPS,
+            data.weight[chosen],
+        )
         fitted.append(two[:, 1:] - two[:, :1])
         weights = np.concatenate(fitted, axis=1)
         here = slice(at, at + weights.shape[1])
@@ -179,12 +186,16 @@ def _target(head: Head, data: Examples) -> tuple[Flags, Doubles]:
     return chosen, values[chosen].astype(np.float64)
 
 
-def fit_softmax(inputs: sp.csr_matrix, targets: Any, ridge: float, steps: int) -> Doubles:
-    """Fit multinomial logistic regression to target distributions, by L-BFGS.
+def fit_softmax(
+    inputs: sp.csr_matrix, targets: Any, ridge: float, steps: int, weight: float | Floats = 1.0
+) -> Doubles:
+    """Fit multinomial logistic regression to weighted target distributions, by L-BFGS.
 
     Returns the coefficients: a row for each input, then the intercepts.
     """
     width, count = inputs.shape[1], targets.shape[1]
+    counts = np.broadcast_to(np.asarray(weight, np.float64), len(targets))[:, None]
+    targets = counts * targets
     turned = inputs.T.tocsr()
 
     def loss(flat: Doubles) -> tuple[float, Doubles]:
@@ -195,7 +206,7 @@ def fit_softmax(inputs: sp.csr_matrix, targets: Any, ridge: float, steps: int) -
         total = raised.sum(axis=1, keepdims=True)
         value = -np.sum(targets * (logits - np.log(total)))
         value += 0.5 * ridge * np.sum(weights[:-1] ** 2)
-        error = raised / total - targets
+        error = counts * (raised / total) - targets
         slope = np.vstack([turned @ error + ridge * weights[:-1], error.sum(axis=0)])
         return float(value), slope.ravel()
 

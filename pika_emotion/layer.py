@@ -27,6 +27,7 @@ class Task:
         emotions: target distribution over the labels.
         celebrate: 1 for yes, 0 for no.
         judged: weight of celebrate, 1 or 0.
+        weight: of the whole turn.
     """
 
     inputs: Floats
@@ -34,6 +35,7 @@ class Task:
     emotions: Floats
     celebrate: Floats
     judged: Floats
+    weight: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def _slopes(
     error[:, -1] = task.judged[batch] * (
         0.5 + 0.5 * np.tanh(0.5 * logits[:, -1]) - task.celebrate[batch]
     )
+    error *= task.weight[batch, None]
     error /= np.float32(len(batch))
     back = (error @ weights["outward"].T) * open_units
     return {

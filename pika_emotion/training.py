@@ -10,6 +10,7 @@ that has a right answer. Last, the probabilities are calibrated on the developme
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.model import FORMAT, INPUT_LIMIT, VERSION, Model
 from pika_emotion.parameters import CELEBRATE_THRESHOLD
 from pika_emotion.tag import Tag
+from pika_emotion.variations import Variations
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -39,9 +41,12 @@ def train(
     labels: LabelSet,
     data_sha256: str = "",
     say: Say = print,
+    more: Examples | None = None,
 ) -> Model:
-    """Train a model for the labels and calibrate it on the development rows."""
-    model = fit(examples(rows, labels.names), labels.names, say)
+    """Train a model for the labels, of rows and more; calibrate it on the development rows."""
+    varied = with_other_words(rows)
+    data = examples(varied, labels.names)
+    model = fit(data if more is None else data.joined(more), labels.names, say)
     model = calibrate(model, dev)
     card = {
         "format": FORMAT,
@@ -54,7 +59,7 @@ def train(
             "rows": len(model.table),
         },
         "data_sha256": data_sha256,
-        "train": {"rows": len(rows)},
+        "train": {"rows": len(rows), "with_other_words": len(varied) - len(rows)},
         "seed": SEED,
     }
     model = replace(model, card=card)
@@ -65,6 +70,17 @@ def train(
     measures = measure("reflex", dev, tags, [], CELEBRATE_THRESHOLD).shown()
     card["dev"] = {k: v for k, v in measures.items() if k not in {"tagger", "latency_ms"}}
     return model
+
+
+def with_other_words(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows and, of those that have lesson words, a copy with others in their places.
+
+    What is right of a fork is right of a lantern: so words that a lesson happens to be about weigh
+    less than what is said around them.
+    """
+    variations, draw = Variations(rows), Random(SEED)
+    copies = [variations.reworded(row, draw) for row in rows]
+    return [*rows, *(copy for row, copy in zip(rows, copies, strict=True) if copy != row)]
 
 
 def fit(data: Examples, names: Sequence[str], say: Say) -> Model:
@@ -94,6 +110,7 @@ def decide(heads: Heads, outputs: Floats, data: Examples, names: Sequence[str]) 
             data.emotions,
             data.celebrate,
             data.judged.astype(np.float32),
+            data.weight,
         ),
         SEED,
     )

@@ -1,4 +1,4 @@
-"""Varies turns for training: speech recognition's faults, and other lesson words in their places.
+"""Varies turns for training: other lesson words in their places.
 
 Seeded by the caller; it makes no labels, so that nothing in it may change what a turn means.
 """
@@ -14,7 +14,6 @@ from pika_emotion.corpus import Row
 _WORD = re.compile(r"[^\W\d_]{3,}")
 # A word in more rows than this share of them is no lesson word.
 _COMMON = 0.01
-_STRAY = ("um", "uh", "you", "ờ", "à", "ạ")
 
 
 class Variations:
@@ -54,25 +53,6 @@ class Variations:
 
         question, child, reply = (_WORD.sub(change, text) for text in texts)
         return replace(row, turn=replace(turn, question=question, child=child, reply=reply))
-
-    def misheard(self, row: Row, draw: Random) -> Row:
-        """Let speech recognition stumble over the child's words, once."""
-        words = row.turn.child.split()
-        if row.turn.event or not words:
-            return row
-        at = draw.randrange(len(words))
-        word = words[at]
-        how = draw.randrange(4)
-        if how == 0:
-            words.insert(at, word)
-        elif how == 1:
-            words.insert(draw.choice((0, len(words))), draw.choice(_STRAY))
-        elif len(word) > 3 and how == 2:
-            cut = draw.randrange(1, len(word))
-            words[at] = word[:cut] + word[cut + 1 :]
-        elif len(word) > 3:
-            words[at] = word[: draw.randrange(2, len(word))]
-        return replace(row, turn=replace(row.turn, child=" ".join(words)))
 
 
 def _words(row: Row) -> list[str]:

@@ -20,7 +20,6 @@ from random import Random
 
 import numpy as np
 import scipy.sparse as sp
-from variations import Variations
 
 from pika_emotion import heads, training
 from pika_emotion.corpus import read_rows
@@ -33,6 +32,7 @@ from pika_emotion.tag import Tag
 
 DATA = Path(__file__).resolve().parent.parent / "data/dialogues"
 
+_STRAY = ("um", "uh", "you", "ờ", "à", "ạ")
 PRAISE = "giỏi tuyệt đúng chính xác hay quá great good right correct yes well done perfect chuẩn"
 CONSOLE = "không sao đừng lo buồn sorry okay fine never mind"
 RETRY = "thử lại again nữa try cố lên nghe"
@@ -177,44 +177,63 @@ def stacked(rows, asked, seed, names):
     return Answers(softmax(logits[:, :-1]), sigmoid(logits[:, -1]))
 
 
+def reworded(rows, seed):
+    """Return the rows and copies with other lesson words, as this seed has them."""
+    training.SEED = seed
+    return training.with_other_words(rows)
+
+
 @model("heads and a deciding layer (shipped)")
 def shipped(rows, asked, seed, names):
     """As ``pika-emotion train``."""
+    return stacked(reworded(rows, seed), asked, seed, names)
+
+
+@model("the same, with noise on the child's words too")
+def with_both(rows, asked, seed, names):
+    """Every turn twice, the second time misheard as well."""
+    draw = Random(seed)
+    copies = reworded(rows, seed)[len(rows) :]
+    return stacked([*rows, *(misheard(row, draw) for row in copies)], asked, seed, names)
+
+
+@model("the same, without other lesson words")
+def as_written(rows, asked, seed, names):
+    """The turns as they are, no others."""
     return stacked(rows, asked, seed, names)
 
 
-@model("the same, every head learning celebrate")
+@model("without other lesson words, with noise on the child's words")
+def with_noise(rows, asked, seed, names):
+    """Every turn twice, the second time misheard."""
+    draw = Random(seed)
+    return stacked([*rows, *(misheard(row, draw) for row in rows)], asked, seed, names)
+
+
+@model("without other lesson words, every head learning celebrate")
 def unasked(rows, asked, seed, names):
     """Without knowing which questions have a right answer."""
     return stacked([replace(row, asks="") for row in rows], asked, seed, names)
 
 
-def varied(rows, seed, *, noise, masking):
-    """Return the rows and a varied copy of each."""
-    variations, draw = Variations(rows), Random(seed)
-    copies = []
-    for row in rows:
-        copy = variations.reworded(row, draw) if masking else row
-        copies.append(variations.misheard(copy, draw) if noise else copy)
-    return [*rows, *(copy for row, copy in zip(rows, copies, strict=True) if copy != row)]
-
-
-@model("the same, with noise on the child's words")
-def with_noise(rows, asked, seed, names):
-    """Every turn twice, the second time misheard."""
-    return stacked(varied(rows, seed, noise=True, masking=False), asked, seed, names)
-
-
-@model("the same, with other lesson words")
-def with_masking(rows, asked, seed, names):
-    """Every turn twice, the second time with lesson words changed."""
-    return stacked(varied(rows, seed, noise=False, masking=True), asked, seed, names)
-
-
-@model("the same, with both")
-def with_both(rows, asked, seed, names):
-    """Every turn twice, the second time with both."""
-    return stacked(varied(rows, seed, noise=True, masking=True), asked, seed, names)
+def misheard(row, draw):
+    """Let speech recognition stumble over the child's words, once."""
+    words = row.turn.child.split()
+    if row.turn.event or not words:
+        return row
+    at = draw.randrange(len(words))
+    word = words[at]
+    how = draw.randrange(4)
+    if how == 0:
+        words.insert(at, word)
+    elif how == 1:
+        words.insert(draw.choice((0, len(words))), draw.choice(_STRAY))
+    elif len(word) > 3 and how == 2:
+        cut = draw.randrange(1, len(word))
+        words[at] = word[:cut] + word[cut + 1 :]
+    elif len(word) > 3:
+        words[at] = word[: draw.randrange(2, len(word))]
+    return replace(row, turn=replace(row.turn, child=" ".join(words)))
 
 
 # Networks trained from scratch.

@@ -88,14 +88,15 @@ def test_a_file_has_the_columns(file):
 
 
 def test_every_training_turn_says_what_its_question_asks_for(data):
-    assert {row.asks for row in data["train"]} == set(corpus.ASKED)
+    rows = data["train"]
+    assert {row["asks"] for row in rows} == set(corpus.ASKED)
     # Who was right was asked for something that can be right.
-    assert {row.asks for row in data["train"] if row.celebrate == "yes"} == {"right"}
+    assert {row["asks"] for row in rows if row["celebrate"] == "yes"} == {"right"}
     # What a question asks for does not depend on the answer.
-    asked = {}
-    for row in data["train"]:
-        if row.turn.question:
-            asked.setdefault(row.turn.question, set()).add(row.asks)
+    asked = defaultdict(set)
+    for row in rows:
+        if row["question"]:
+            asked[row["question"]].add(row["asks"])
     assert [question for question, found in asked.items() if len(found) > 1] == []
 
 

@@ -201,6 +201,15 @@ def test_a_prefix_starts_the_node(launched, guest):
     assert b"PIKA_STARTED_BY=prefix" in Path(f"/proc/{pid}/environ").read_bytes()
 
 
+@launches(tagger="reflex", monitor="true")
+def test_the_monitor_is_started_beside_the_node(launched, guest):
+    guest.wait_for_state("active")
+    _, seen = launched
+    until(lambda: "the monitor is on http://127.0.0.1:7863/" in seen.text)
+    yield
+    assert seen.exit_codes == [0, 0]
+
+
 @launches(tagger="nonsense")
 def test_a_wrong_tagger_ends_the_node_and_says_why(launched):
     _, seen = launched
@@ -246,6 +255,7 @@ def test_every_argument_is_described():
         "log_level",
         "prefix",
         "autostart",
+        "monitor",
         "transcript_topic",
         "reply_topic",
         "reply_partial_topic",

@@ -1,0 +1,1 @@
+"""The monitor: one live page about a running node, served by a process of its own."""

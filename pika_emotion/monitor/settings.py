@@ -1,0 +1,82 @@
+"""What the monitor can be told: its own parameters, and those that it shares with the node."""
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pika_emotion.errors import ConfigError
+from pika_emotion.parameters import CORE, Parameter
+
+_SHARED = (
+    "labels_file", "turn_timeout_s", "session_timeout_s", "events", "silences", "transcript.type",
+    "transcript.field", "reply.type", "reply.field", "reply.id_field", "qos.depth",
+)  # fmt: skip
+
+PARAMETERS = (
+    Parameter("monitor.address", "127.0.0.1", "where the page is served; others need a token"),
+    Parameter("monitor.port", 7863, "its port; 0: any that is free", low=0, high=65_535),
+    Parameter("monitor.token_file", "", "a file whose text visitors must give"),
+    Parameter("monitor.show_text", False, "show what the child and Pika say; false: not even read"),
+    *(parameter for parameter in CORE if parameter.name in _SHARED),
+)
+
+
+def read_token(values: Mapping[str, Any]) -> str | None:
+    """Return what visitors must give; None where they need not.
+
+    Raises:
+        ConfigError: the file cannot be read, or its text cannot be sent.
+    """
+    file = values["monitor.token_file"]
+    if not file:
+        return None
+    try:
+        token = Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"monitor.token_file '{file}' cannot be read ({type(error).__name__}); "
+            "name a text file with the token"
+        ) from error
+    if not (token.isascii() and token.isprintable() and token.split() == [token]):
+        raise ConfigError(
+            f"the token in monitor.token_file '{file}' is empty or has spaces or letters that a "
+            "header cannot carry; make one with 'openssl rand -hex 32'"
+        )
+    return token
+
+
+def listen(values: Mapping[str, Any], token: str | None) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ConfigError: it cannot be listened there, or others could look in without a token.
+    """
+    address, port = values["monitor.address"], values["monitor.port"]
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+    except OSError as error:
+        raise ConfigError(
+            f"monitor.address '{address}' is not known ({error.strerror}); set one such as "
+            "127.0.0.1"
+        ) from error
+    if token is None and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
+        raise ConfigError(
+            f"monitor.address '{address}' lets other machines look in; set monitor.token_file to "
+            "a file with a token, or leave the address out for this machine alone"
+        )
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"port {port} of '{address}' cannot be used ({error.strerror}); set another "
+            "monitor.port"
+        ) from error
+    return listening

@@ -1,0 +1,226 @@
+"""The monitor's page in a real headless Chromium, beside a real node; run by 'make test-web'."""
+
+import os
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="run by 'make test-web'")
+
+from monitor_process import MonitorProcess
+from playwright.sync_api import sync_playwright
+from ros import NodeProcess, Robot, until
+
+from pika_emotion.cli import main
+from pika_emotion.corpus import read_file
+from pika_emotion.labels import load_labels
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None:
+    pytest.skip("needs Chromium: apt install chromium", allow_module_level=True)
+
+LABELS = load_labels().names
+PHRASES = (
+    "Yes, four is right! Well done!",
+    "Oh no, I am so sad.",
+    "Grr! I am very angry!",
+    "Hmm...",
+)
+AXE = Path(os.environ.get("AXE", "none"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as driver:
+        # Root, as in a container, has no sandbox; nothing but our own page is opened.
+        options = ["--no-proxy-server", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    node = NodeProcess(tmp_path_factory.mktemp("node"), params={"tagger": "reflex"})
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="module")
+def robot(node):
+    with Robot(node) as robot:
+        robot.wait_for_node(20.0)
+        yield robot
+
+
+@pytest.fixture
+def monitor(tmp_path, node):
+    monitor = MonitorProcess(tmp_path, node.namespace, monitor__show_text="true")
+    yield monitor
+    monitor.close()
+
+
+@pytest.fixture
+def page(browser, monitor):
+    """A page that has met the node; nothing may go wrong in it."""
+    context = browser.new_context(locale="en-US", viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(monitor.url)
+    met(page, "document.getElementById('link').textContent === 'connected'")
+    yield page
+    context.close()
+    assert faults == []
+
+
+def met(page, condition):
+    """Wait for JavaScript to be true; Playwright's own way is barred by the page's policy."""
+    until(lambda: page.evaluate(condition))
+
+
+def attempt(page, **turn):
+    """Use the try-it box, again while node and monitor have not met; return what it says."""
+    for name in ("question", "child", "reply"):
+        page.fill(f"[name={name}]", turn.get(name, ""))
+    for _ in range(50):
+        page.click("#try button")
+        met(page, "!['', '…', 'published'].includes(tried.textContent)")
+        told = page.inner_text("#tried")
+        if told.startswith("tagged"):
+            return told
+        assert "no active emotion_node" in told
+        time.sleep(0.2)
+    raise AssertionError(told)
+
+
+def test_what_is_tried_gets_its_tag_and_a_row(page):
+    told = attempt(page, question="Two and two?", child="four", reply=PHRASES[0])
+    row = page.locator("#turns li[data-n]").first
+    row.wait_for()
+    met(page, "document.querySelector('#turns li').innerText.includes('four is')")
+    assert row.locator("strong").inner_text() in told
+    assert "Two and two?" in row.inner_text()
+    assert "REFLEX" in row.inner_text()
+
+
+def test_the_face_changes_with_the_tag(page):
+    shapes = set()
+    for phrase in PHRASES[:3]:
+        attempt(page, reply=phrase)
+        page.wait_for_timeout(900)
+        shapes.add(
+            page.eval_on_selector("#face g path:last-of-type", "e => e.parentNode.innerHTML")
+        )
+        assert page.inner_text("#emotion").replace(" ", "_") in LABELS
+    assert len(shapes) == 3
+
+
+def test_all_faces_differ_and_a_new_label_borrows_the_nearest(page):
+    found = page.evaluate(
+        """async names => {
+          const { Face, poseOf } = await import('/face.js');
+          const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+          const face = new Face(svg, {}, () => true);
+          const drawn = names.map(name => (face.show(name, .5), face.step(0, 1), svg.innerHTML));
+          return [drawn, poseOf('furious', {group: 'distress', valence: -.8, arousal: .9}),
+                  poseOf('cosy', {group: 'unheard of', valence: .4, arousal: .1}), poseOf('x')];
+        }""",
+        list(LABELS),
+    )
+    assert len(set(found[0])) == len(LABELS) == 17
+    assert found[1:] == ["angry", "calm", "idle"]
+
+
+def test_a_correction_is_exported_as_evaluate_reads_it(page, tmp_path, capsys):
+    attempt(page, question="Two and\ttwo?", child="bốn", reply=PHRASES[0])
+    met(page, "document.querySelector('#turns li').innerText.includes('bốn')")
+    page.locator("#turns li .fix").first.click()
+    page.locator(".fixing [name=emotion]").select_option("calm")
+    page.locator(".fixing [name=celebrate]").select_option("either")
+    page.locator(".fixing button").click()
+    with page.expect_download() as download:
+        page.click("#export")
+    file = tmp_path / "turns.tsv"
+    download.value.save_as(file)
+    row = read_file(file, load_labels())[-1]
+    assert (row.turn.child, row.turn.reply) == ("bốn", PHRASES[0])
+    assert (row.emotions, row.celebrate) == (("calm",), "either")
+    assert main(["evaluate", "--tagger", "reflex", "--data", str(file)]) == 0
+    assert "emotion" in capsys.readouterr().out
+
+
+def test_pause_and_filters(page):
+    attempt(page, reply=PHRASES[0])
+    page.click("#pause")
+    rows = page.locator("#turns li[data-n]").count()
+    attempt(page, reply=PHRASES[1])
+    met(page, "note.textContent.startsWith('1 ')")
+    assert page.locator("#turns li[data-n]").count() == rows
+    page.click("#pause")
+    met(page, f"document.querySelectorAll('#turns li[data-n]').length === {rows + 1}")
+    label = page.locator("#turns li strong").first.inner_text().replace(" ", "_")
+    page.select_option("#by-label", label)
+    page.wait_for_timeout(300)
+    names = page.locator("#turns li strong").all_inner_texts()
+    assert {name.replace(" ", "_") for name in names} == {label}
+
+
+def test_a_lost_server_comes_back(page, monitor, node, tmp_path):
+    attempt(page, reply=PHRASES[0])
+    monitor.end()
+    page.wait_for_selector("#link.bad")
+    again = MonitorProcess(tmp_path, node.namespace, port=monitor.port, monitor__show_text="true")
+    try:
+        page.wait_for_selector("#link:not(.bad)")
+        assert attempt(page, reply=PHRASES[1]).startswith("tagged")
+    finally:
+        again.close()
+
+
+def test_it_stays_smooth_at_a_hundred_tags_a_second(page, robot):
+    attempt(page, reply=PHRASES[0])
+    page.evaluate("pikaPage.frames.length = pikaPage.arrivals.length = 0")
+    robot.forget()
+    begin = time.monotonic()
+    for n in range(2000):
+        robot.pika_says(PHRASES[n % 4])
+        time.sleep(max(0.0, begin + n / 100 - time.monotonic()))
+    robot.wait_for_tags(10.0)
+    page.wait_for_timeout(500)
+    frames, arrivals = page.evaluate("[pikaPage.frames, pikaPage.arrivals]")
+    centiles = statistics.quantiles(arrivals, n=100)
+    print(
+        f"{len(arrivals)} tags; published to page p50 {centiles[49]:.1f} ms, p99 {centiles[98]:.1f}"
+        f" ms; {len(frames)} frames, slowest {max(frames):.0f} ms, "
+        f"{sum(frame > 200 for frame in frames)} over 200 ms"
+    )
+    assert len(arrivals) == 2000
+    assert page.locator("#turns li").count() <= 60
+    assert statistics.median(frames) < 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there: 'make test-web' needs npm")
+def test_axe_finds_no_serious_fault(page, scheme):
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    attempt(page, question="Two and two?", child="four", reply=PHRASES[0])
+    page.locator("#turns li .fix").first.click()
+    page.wait_for_selector(".fixing")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == []
+
+
+def test_it_fits_a_phone_and_speaks_vietnamese(page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    attempt(page, reply=PHRASES[0])
+    page.keyboard.press("Home")
+    page.focus("#language")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#turns-title") == "Lượt nói"
+    assert page.get_attribute("html", "lang") == "vi"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
