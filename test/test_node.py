@@ -213,10 +213,11 @@ def test_a_worker_that_dies_or_stops_costs_no_tag_and_comes_back(meet, fault):
 
 def test_a_tagger_that_cannot_be_had_here_is_told_once_and_the_reflex_serves(meet):
     node, robot = meet(params={"tagger": "http", "http.url": "http://127.0.0.1:9/v1"})
-    tags = robot.say(("pika", "Hello!"), ("pika", "Hello again!"))
-    assert set(sources(tags)) == {Source.ERROR}
+    # Until the first attempt has failed, it is loading.
     _, status = robot.status(lambda _, status: status.level == b"\x02")
     assert "takes no connection" in status.message
+    tags = robot.say(("pika", "Hello!"), ("pika", "Hello again!"))
+    assert set(sources(tags)) == {Source.ERROR}
     until(lambda: len(robot.statuses) > 3)
     assert node.output.count("takes no connection") == 1
 
