@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pika_emotion.bag_measures import PERIODS, Summary
-from pika_emotion.errors import ConfigError
+from pika_emotion.plots import save
 
 mpl.use("Agg")
 
@@ -18,16 +18,7 @@ def write(folder: Path, summary: Summary) -> list[Path]:
     Raises:
         ConfigError: the folder cannot be written to.
     """
-    drawn = {"labels.png": _labels(summary), "latency.png": _latency(summary)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
-            figure.savefig(folder / name, dpi=120)
-    except OSError as error:
-        raise ConfigError(
-            f"plots cannot be written to '{folder}' ({error}); name a folder that can be"
-        ) from error
-    return [folder / name for name in drawn]
+    return save(folder, {"labels.png": _labels(summary), "latency.png": _latency(summary)})
 
 
 def _labels(summary: Summary) -> Figure:

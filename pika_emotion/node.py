@@ -151,15 +151,7 @@ class EmotionNode(LifecycleNode):
         override = self._parameter_overrides.get(parameter.name)
         value = parameter.default
         if override is not None:
-            value = override.value
-            if type(parameter.default) is float and type(value) is int:
-                value = float(value)
-            if type(value) is not type(parameter.default):
-                raise ConfigError(
-                    f"{parameter.name} {value!r} is a {type(value).__name__}; "
-                    f"set a {type(parameter.default).__name__}, such as {parameter.default!r}"
-                )
-            parameter.check(value)
+            value = parameter.accept(override.value)
         self.declare_parameter(parameter.name, value, _descriptor(parameter), ignore_override=True)
 
     def _values(self) -> dict[str, Any]:

@@ -35,6 +35,22 @@ class Parameter:
     live: bool = False
     choices: tuple[str, ...] = ()
 
+    def accept(self, value: Any) -> Any:
+        """Return a value that was given, as this parameter's type; a whole number is a float, too.
+
+        Raises:
+            ConfigError: it is of another type, or cannot work.
+        """
+        if type(self.default) is float and type(value) is int:
+            value = float(value)
+        if type(value) is not type(self.default):
+            raise ConfigError(
+                f"{self.name} {value!r} is a {type(value).__name__}; "
+                f"set a {type(self.default).__name__}, such as {self.default!r}"
+            )
+        self.check(value)
+        return value
+
     def check(self, value: Any) -> None:
         """Raise ConfigError, naming the value and what is allowed, if the value cannot work."""
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:

@@ -1,6 +1,6 @@
 """Draws what ``evaluate --plots`` writes. Needs matplotlib, the extra ``plots``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,6 +22,15 @@ def write(folder: Path, rows: Sequence[Row], tags: Sequence[Tag]) -> list[Path]:
         ConfigError: the folder cannot be written to.
     """
     drawn = {"confusion.png": _confusion(rows, tags), "reliability.png": _reliability(rows, tags)}
+    return save(folder, drawn)
+
+
+def save(folder: Path, drawn: Mapping[str, Figure]) -> list[Path]:
+    """Write figures into a folder, each under its name; return their paths.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():

@@ -120,7 +120,7 @@ def _environment() -> Any:
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    class Generation(Extension):  # type: ignore[misc]
+    class Generation(Extension):  # type: ignore[misc]  # Jinja may be missing
         """Marks what a model wrote; of no use here, but templates have it."""
 
         tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)

@@ -1,6 +1,9 @@
 """One module a command of ``pika-emotion``: ``add_arguments(parser)`` and ``run(options)``."""
 
+import contextlib
 import importlib
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from pika_emotion.errors import ConfigError
@@ -40,3 +43,17 @@ def import_probe() -> ModuleType:
             f"this speaks with a running node and needs ROS 2 ({error}); "
             "source ROS's setup.bash and this workspace's"
         ) from error
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show on a terminal the share that is done and the time that remains; yields the step."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)

@@ -17,7 +17,7 @@ from pika_emotion.commands import import_extra
 from pika_emotion.commands.bag_arguments import RECORDED, declare
 from pika_emotion.commands.bag_text import compared, summed_up
 from pika_emotion.commands.evaluate import Evaluated, table
-from pika_emotion.commands.tag import load_tagger
+from pika_emotion.commands.tag import load_tagger, options_of
 from pika_emotion.errors import BagError, ConfigError
 from pika_emotion.labels import load_labels
 from pika_emotion.resampling import Answers, Gold, measure, resample
@@ -161,8 +161,9 @@ def _two_taggers(options: argparse.Namespace, stack: contextlib.ExitStack) -> _P
     if RECORDED in options.taggers:
         _need_tags(recording)
     asked: list[taggers.Tagger | None] = []
+    anew = [name for name in options.taggers if name != RECORDED]
     for name in options.taggers:
-        tagger = None if name == RECORDED else load_tagger(_options_of(name, options))
+        tagger = None if name == RECORDED else load_tagger(options_of(name, anew, options))
         if tagger:
             stack.callback(tagger.close)
         asked.append(tagger)
@@ -172,18 +173,6 @@ def _two_taggers(options: argparse.Namespace, stack: contextlib.ExitStack) -> _P
             for tagger in asked
         )
         yield said, a, b
-
-
-def _options_of(name: str, options: argparse.Namespace) -> argparse.Namespace:
-    """Return one tagger's options: without the parameters that only the other one has."""
-    own, *all_ = (
-        {parameter.name for parameter in taggers.find_module(each).PARAMETERS}
-        for each in (name, *options.taggers)
-        if each != RECORDED
-    )
-    foreign = set().union(*all_) - own
-    given = [each for each in options.set if each.partition("=")[0] not in foreign]
-    return argparse.Namespace(**{**vars(options), "tagger": name, "set": given})
 
 
 def stats(options: argparse.Namespace) -> int:

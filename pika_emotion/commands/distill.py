@@ -1,10 +1,9 @@
 """``pika-emotion distill``: train the reflex on the robot's own turns, as a teacher tags them."""
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from pika_emotion import distillation, model, resources, taggers
 from pika_emotion.answers import Answers
 from pika_emotion.bag_turns import Conversation
 from pika_emotion.calibration import file_hash, key_of
-from pika_emotion.commands import import_extra
+from pika_emotion.commands import import_extra, progress
 from pika_emotion.commands.tag import add_threshold_argument, load_tagger
 from pika_emotion.corpus import Row, data_hash, expand, read_rows
 from pika_emotion.distillation import Taught
@@ -100,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     teacher = load_tagger(options)
     try:
         cache = options.cache or options.out.with_suffix(".answers.jsonl")
-        with _progress(len(heard)) as advance:
+        with progress("asking the teacher", len(heard)) as advance:
             tags = Answers(teacher, labels, cache).ask([one.turn for one in heard], advance)
         key = key_of(teacher, labels).short
     finally:
@@ -183,20 +182,6 @@ def _answers(labels: LabelSet, file: str, rows: Sequence[Row]) -> list[Tag]:
     reflex = taggers.create("reflex", labels, {"reflex.model": file})
     reflex.load()
     return tag_rows(reflex, rows)[0]
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # Its usual columns tell the share that is done and the time that remains.
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("asking the teacher", total=total)
-        yield lambda: bar.advance(task)
 
 
 def table(compared: dict[str, dict[str, Any]], file: Path) -> str:

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pika_emotion import evaluation, taggers
+from pika_emotion import evaluation
 from pika_emotion.calibration import Doubles
 from pika_emotion.commands import import_extra
 from pika_emotion.commands.tag import (
     add_tagger_arguments,
     add_threshold_argument,
     load_tagger,
+    options_of,
 )
 from pika_emotion.corpus import Row, read_rows
 from pika_emotion.errors import ConfigError
@@ -79,9 +80,9 @@ def run(options: argparse.Namespace) -> int:
     rows = read_rows(options.data, labels)
     gold = Gold.of(rows, labels.names)
     counts = resample(gold)
+    asked = (options.tagger, *options.against)
     first, *others = [
-        _evaluate(_options_of(name, options), rows, gold, counts)
-        for name in (options.tagger, *options.against)
+        _evaluate(options_of(name, asked, options), rows, gold, counts) for name in asked
     ]
     if plots:
         plots.write(options.plots, rows, first.tags)
@@ -92,17 +93,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(table(first, others, rows, options.threshold))
     return 0
-
-
-def _options_of(name: str, options: argparse.Namespace) -> argparse.Namespace:
-    """Return the options for one of several taggers: without the parameters of the others."""
-    own, *others = (
-        {parameter.name for parameter in taggers.find_module(each).PARAMETERS}
-        for each in (name, options.tagger, *options.against)
-    )
-    foreign = set().union(*others) - own
-    given = [each for each in options.set if each.partition("=")[0] not in foreign]
-    return argparse.Namespace(**{**vars(options), "tagger": name, "set": given})
 
 
 def _evaluate(

@@ -1,17 +1,15 @@
 """``pika-emotion replay``: play a recorded bag to a running node and print its tags."""
 
 import argparse
-import contextlib
 import csv
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pika_emotion.bags import Recorded, read_bag
-from pika_emotion.commands import import_probe
+from pika_emotion.commands import import_probe, progress
 from pika_emotion.deadline import Source
 from pika_emotion.errors import ConfigError
 
@@ -53,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     as_utterances = all(said.type == _UTTERANCE for said in recording)
     with probes.Probe(options.namespace, utterances=as_utterances) as probe:
         probe.wait_for_node(options.wait)
-        with _progress(len(recording)) as advance:
+        with progress("replaying", len(recording)) as advance:
             started = time.monotonic()
             for said in recording:
                 time.sleep(max(0.0, started + said.at_s / options.rate - time.monotonic()))
@@ -74,19 +72,6 @@ def run(options: argparse.Namespace) -> int:
         _print_table(recording, rows)
         _print_summary(summary, options.deadline_ms)
     return 1 if summary["lost"] or summary["duplicated"] or summary["reordered"] else 0
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("replaying", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _shown(row: "Row") -> dict[str, Any]:

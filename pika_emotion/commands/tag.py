@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from collections.abc import Sequence
 
 from pika_emotion import taggers
 from pika_emotion.dialogue import make_turn
@@ -57,6 +58,17 @@ def build_tagger(options: argparse.Namespace) -> taggers.Tagger:
         reflex.load()
     card = {"calibration": options.calibration, "pool": options.pool}
     return CalibratedTagger(tagger, reflex, labels, {**settings, **card})
+
+
+def options_of(name: str, asked: Sequence[str], options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options for one of the taggers that are asked: without the others' parameters."""
+    known = {
+        each: {parameter.name for parameter in taggers.find_module(each).PARAMETERS}
+        for each in (name, *asked)
+    }
+    foreign = set().union(*known.values()) - known[name]
+    given = [each for each in options.set if each.partition("=")[0] not in foreign]
+    return argparse.Namespace(**{**vars(options), "tagger": name, "set": given})
 
 
 def add_threshold_argument(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,6 @@ from rclpy.qos import QoSProfile
 from pika_emotion import message_types
 from pika_emotion.deadline import Source
 from pika_emotion.dialogue import Dialogue, EventRules, Role, Turn, merge
-from pika_emotion.errors import ConfigError
 from pika_emotion.health import Health
 from pika_emotion.labels import load_labels
 from pika_emotion.message_types import MessageType
@@ -211,15 +210,7 @@ def _read_parameters(node: Node) -> dict[str, Any]:
 
 
 def _declare(node: Node, parameter: Parameter, given: dict[str, Any]) -> Any:
-    value = given.get(parameter.name, parameter.default)
-    if type(parameter.default) is float and type(value) is int:
-        value = float(value)
-    if type(value) is not type(parameter.default):
-        raise ConfigError(
-            f"{parameter.name} {value!r} is a {type(value).__name__}; "
-            f"set a {type(parameter.default).__name__}, such as {parameter.default!r}"
-        )
-    parameter.check(value)
+    value = parameter.accept(given.get(parameter.name, parameter.default))
     descriptor = ParameterDescriptor(description=parameter.description, read_only=True)
     node.declare_parameter(parameter.name, value, descriptor, ignore_override=True)
     return value

@@ -131,4 +131,4 @@ def _describe_token(app: FastAPI, token: str | None) -> None:
             app.openapi_schema = schema
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI says to

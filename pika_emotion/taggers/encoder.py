@@ -12,7 +12,7 @@ from pika_emotion.encoder.turns import FEWEST_TOKENS
 from pika_emotion.errors import ConfigError, TaggerError
 from pika_emotion.labels import LabelSet
 from pika_emotion.parameters import Parameter
-from pika_emotion.taggers.worker import ISOLATIONS, WorkerTagger
+from pika_emotion.taggers.worker import ISOLATIONS, WorkerTagger, check_isolation
 
 ENGINE = f"{Path(__file__).with_name('encoder_engine.py')}:create"
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt")
@@ -54,12 +54,7 @@ def create(labels: LabelSet, settings: Mapping[str, Any]) -> WorkerTagger:
         ConfigError: a setting cannot work.
         TaggerError: no model is set.
     """
-    if settings["encoder.isolation"] == "thread" and settings["encoder.python"]:
-        raise ConfigError(
-            f"encoder.python '{settings['encoder.python']}' has no use in isolation 'thread', "
-            "where the node's own interpreter runs the engine; leave it empty, or set isolation "
-            "'process'"
-        )
+    check_isolation(settings, "encoder")
     if 0 < settings["encoder.max_tokens"] < FEWEST_TOKENS:
         raise ConfigError(
             f"encoder.max_tokens {settings['encoder.max_tokens']} leaves the texts no room; "

@@ -337,7 +337,7 @@ def is_local(address: str) -> bool:
 
 
 def _local_resolver(aiohttp: Any, fault: str) -> Any:
-    class Local(aiohttp.ThreadedResolver):  # type: ignore[misc]
+    class Local(aiohttp.ThreadedResolver):  # type: ignore[misc]  # it may be missing
         """Resolves names of the local network only, at every new connection."""
 
         async def resolve(

@@ -5,7 +5,6 @@ about a turn of ours, never by its name.
 """
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,19 @@ from pika_emotion.codes import Answers
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import TaggerError, TaggerUnreachableError
 from pika_emotion.prompt import Prompt, distribution
+from pika_emotion.taggers.http_answers import (
+    NEVER,
+    UnreadableError,
+    as_chosen,
+    by_word,
+    choices_of,
+    logprobs_of,
+    mass,
+    off_the_prompt,
+    text_of,
+    unreadable,
+    usage_of,
+)
 from pika_emotion.taggers.http_client import Client, RequestRefusedError
 
 PROBE = Turn("What is two and two?", "four", "Yes, four! Well done.")
@@ -78,23 +90,6 @@ class Way(Protocol):
         """Return a request that makes the server read a turn whose reply is still to come."""
 
 
-class UnreadableError(TaggerError):
-    """An answer is not what was asked for."""
-
-
-def _unreadable(why: str) -> UnreadableError:
-    return UnreadableError(
-        f"the server's answer is of another form ({why}); is its model or version another one now?"
-    )
-
-
-def _off_the_prompt(many: int) -> UnreadableError:
-    return UnreadableError(
-        f"no label is among the {many} tokens that the model finds most probable; use a larger "
-        "chat model, or a server that gives the probabilities of chosen tokens"
-    )
-
-
 # Raw completions: token ids in, so that nobody's words can be a special token.
 
 
@@ -149,19 +144,19 @@ class Completions:
 
     def read(self, answers: Sequence[Any]) -> Reading:
         """Read log-probabilities, or the token that came."""
-        choices = [choice for answer in answers for choice in _choices(answer)]
+        choices = [choice for answer in answers for choice in choices_of(answer)]
         heads = list(self.prompt.answers)
         if len(choices) != len(heads):
-            raise _unreadable(f"{len(choices)} choices for {len(heads)} prompts")
+            raise unreadable(f"{len(choices)} choices for {len(heads)} prompts")
         logprobs = {}
         for head, choice in zip(heads, choices, strict=True):
             wanted = self.prompt.answers[head]
             if self.scoring == "restricted":
-                logprobs[head] = self._chosen(wanted, _text(choice))
+                logprobs[head] = self._chosen(wanted, text_of(choice))
             else:
-                logprobs[head] = self._found(wanted, _logprobs(choice))
+                logprobs[head] = self._found(wanted, logprobs_of(choice))
         scores, celebrate, outside = distribution(self.prompt, logprobs)
-        counts = _usage(answers)
+        counts = usage_of(answers)
         if self.scoring in ("ids", "top"):  # else they are shares among the answers
             counts["outside"] = outside
         return Reading(scores, celebrate, counts)
@@ -188,8 +183,8 @@ class Completions:
         """Return log-probabilities that are sure of the token that came: an answer's first one."""
         said = [t for t in wanted.tokens if self.decode(t).strip() == text.strip()]
         if len(said) != 1:
-            return _as_chosen(wanted, text)
-        return {token: 0.0 if token == said[0] else _NEVER for token in wanted.tokens}
+            return as_chosen(wanted, text)
+        return {token: 0.0 if token == said[0] else NEVER for token in wanted.tokens}
 
     def _found(self, wanted: Answers, given: Mapping[int | str, float]) -> dict[int, float]:
         """Return each answer's log-probability: by its token's id, else by its text."""
@@ -202,11 +197,11 @@ class Completions:
             elif texts[text] == 1 and text in given:
                 found[token] = given[text]
         if self.scoring != "top" and len(found) < len(wanted.tokens):
-            raise _unreadable(f"{len(found)} of {len(wanted.tokens)} answers have a probability")
+            raise unreadable(f"{len(found)} of {len(wanted.tokens)} answers have a probability")
         if not found:
-            raise _off_the_prompt(len(given))
-        if self.scoring == "allowed" and _mass(given.values()) < 0.99:
-            raise _unreadable("the probabilities are not those of the allowed tokens")
+            raise off_the_prompt(len(given))
+        if self.scoring == "allowed" and mass(given.values()) < 0.99:
+            raise unreadable("the probabilities are not those of the allowed tokens")
         # What is not among the most probable is at most as probable as the last of them.
         least = min(given.values())
         return {token: found.get(token, least) for token in wanted.tokens}
@@ -270,13 +265,13 @@ class Chat:
         """Read the answers' words, or their first tokens' log-probabilities."""
         logprobs = {}
         for (head, wanted), answer in zip(self.prompt.answers.items(), answers, strict=True):
-            choice = _choices(answer)[0]
+            choice = choices_of(answer)[0]
             if self.many:
-                logprobs[head] = _by_word(wanted, _logprobs(choice, by_id=False))
+                logprobs[head] = by_word(wanted, logprobs_of(choice, by_id=False))
             else:
-                logprobs[head] = _as_chosen(wanted, _text(choice))
+                logprobs[head] = as_chosen(wanted, text_of(choice))
         scores, celebrate, outside = distribution(self.prompt, logprobs)
-        counts = _usage(answers)
+        counts = usage_of(answers)
         if self.many:
             counts["outside"] = outside
         return Reading(scores, celebrate, counts)
@@ -286,122 +281,6 @@ class Chat:
 
 
 _TEXTS = ("question", "child", "reply")
-_NEVER = math.log(1e-6)
-
-
-def _by_word(wanted: Answers, given: Mapping[int | str, float]) -> dict[int, float]:
-    found = {
-        token: given[word]
-        for word, token in zip(wanted.words, wanted.tokens, strict=True)
-        if word in given
-    }
-    if not found:
-        raise _off_the_prompt(len(given))
-    least = min(given.values())
-    return {token: found.get(token, least) for token in wanted.tokens}
-
-
-def _as_chosen(wanted: Answers, text: str) -> dict[int, float]:
-    """Return log-probabilities that are sure of the answer which a text begins with or names."""
-    said = text.strip().strip("*\"'`.:").casefold()
-    words = [word.casefold() for word in wanted.words]
-    if said in words:
-        place = words.index(said)
-    else:
-        places = [(said.find(word), -len(word), i) for i, word in enumerate(words) if word in said]
-        if not places:
-            raise UnreadableError("the model's answer names no label; use a larger chat model")
-        place = min(places)[2]
-    return {token: 0.0 if i == place else _NEVER for i, token in enumerate(wanted.tokens)}
-
-
-# Reading the protocol's answers.
-
-
-def _choices(answer: Any) -> list[Mapping[str, Any]]:
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, list) or not choices:
-        raise _unreadable("no choices")
-    if not all(isinstance(choice, dict) for choice in choices):
-        raise _unreadable("a choice is no object")
-    return sorted(choices, key=lambda choice: choice.get("index") or 0)
-
-
-def _text(choice: Mapping[str, Any]) -> str:
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else choice.get("text")
-    if not isinstance(text, str):
-        raise _unreadable("no text")
-    return text
-
-
-def _logprobs(choice: Mapping[str, Any], *, by_id: bool = True) -> dict[int | str, float]:
-    """Return the first token's log-probabilities, by token id where there are ids, else by text.
-
-    Without ``by_id`` by text alone: some servers (llama.cpp) tell both.
-
-    Both of the protocol's forms: completions' own, and the chat's, which some servers use for both.
-    """
-    found = choice.get("logprobs")
-    if not isinstance(found, dict):
-        raise _unreadable("no log-probabilities")
-    pairs: list[tuple[Any, Any]] = []
-    first, content = found.get("top_logprobs"), found.get("content")
-    if isinstance(first, list) and first and isinstance(first[0], dict):
-        pairs = list(first[0].items())
-    elif isinstance(content, list) and content and isinstance(content[0], dict):
-        tops = content[0].get("top_logprobs") or [content[0]]
-        pairs = [
-            (one.get("id", one.get("token")) if by_id else one.get("token"), one.get("logprob"))
-            for one in tops
-            if isinstance(one, dict)
-        ]
-    given: dict[int | str, float] = {}
-    for key, value in pairs:
-        if not isinstance(value, int | float) or not value <= 0.001:  # nor NaN
-            raise _unreadable("a log-probability is no number below 0")
-        name = _key(key)
-        old = given.get(name)
-        # The same word with and without a space before it: both are the answer.
-        given[name] = float(value) if old is None or isinstance(name, int) else _sum(old, value)
-    if not given:
-        raise _unreadable("no log-probabilities")
-    return given
-
-
-def _key(token: Any) -> int | str:
-    if isinstance(token, int):
-        return token
-    kind, colon, number = str(token).partition(":")
-    if kind == "token_id" and colon and number.isdecimal():
-        return int(number)
-    return str(token).replace("▁", " ").strip()
-
-
-def _sum(one: float, other: float) -> float:
-    return max(one, other) + math.log1p(math.exp(-abs(one - other)))
-
-
-def _mass(logprobs: Any) -> float:
-    return math.fsum(math.exp(value) for value in logprobs)
-
-
-def _usage(answers: Sequence[Any]) -> dict[str, float]:
-    """Return the prompt's tokens and, where the server tells, those of them that were cached."""
-    counts: Counter[str] = Counter()
-    for answer in answers:
-        usage = answer.get("usage")
-        if not isinstance(usage, dict):
-            continue
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        for name, value in (("prompt_tokens", usage.get("prompt_tokens")),
-                            ("cached_tokens", cached)):  # fmt: skip
-            if isinstance(value, int):
-                counts[name] += value
-    return {name: float(value) for name, value in counts.items()}
-
-
 # Finding out.
 
 
@@ -459,7 +338,7 @@ def _read(way: Way, answers: Sequence[Any]) -> Reading:
         return way.read(answers)
     # JSON of other types than the protocol's; the error's own text may quote the answer.
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise _unreadable(type(error).__name__) from None
+        raise unreadable(type(error).__name__) from None
 
 
 async def find_way(client: Client, prompts: Prompts, model: str) -> Way:

@@ -14,7 +14,7 @@ from pika_emotion.labels import LabelSet
 from pika_emotion.parameters import Parameter
 from pika_emotion.prompt import HEADS
 from pika_emotion.prompt_file import load_prompt
-from pika_emotion.taggers.worker import ISOLATIONS, WorkerTagger
+from pika_emotion.taggers.worker import ISOLATIONS, WorkerTagger, check_isolation
 
 ENGINE = f"{Path(__file__).with_name('vllm_engine.py')}:create"
 SCORINGS = ("auto", "ids", "allowed", "all")
@@ -91,11 +91,7 @@ def create(labels: LabelSet, settings: Mapping[str, Any]) -> WorkerTagger:
         PromptError: the prompt file is wrong.
         TaggerError: no model is set.
     """
-    if settings["vllm.isolation"] == "thread" and settings["vllm.python"]:
-        raise ConfigError(
-            f"vllm.python '{settings['vllm.python']}' has no use in isolation 'thread', where the "
-            "node's own interpreter runs the engine; leave it empty, or set isolation 'process'"
-        )
+    check_isolation(settings, "vllm")
     if not settings["vllm.model"]:
         raise TaggerError(
             "vllm.model is empty; set it to the folder of an AWQ checkpoint, "

@@ -17,6 +17,7 @@ from typing import Any
 
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import (
+    ConfigError,
     TagError,
     TaggerBusyError,
     TaggerError,
@@ -29,6 +30,16 @@ from pika_emotion.taggers.worker_link import Packet, WorkerLink
 
 ISOLATIONS = ("process", "thread")
 _LONGEST_PAUSE_S = 60.0
+
+
+def check_isolation(settings: Mapping[str, Any], tagger: str) -> None:
+    """Raise ConfigError where an interpreter is set for an engine that has none of its own."""
+    python = settings[f"{tagger}.python"]
+    if settings[f"{tagger}.isolation"] == "thread" and python:
+        raise ConfigError(
+            f"{tagger}.python '{python}' has no use in isolation 'thread', where the node's own "
+            "interpreter runs the engine; leave it empty, or set isolation 'process'"
+        )
 
 
 class _Request:
