@@ -14,7 +14,7 @@ const stream = new Stream();
 const health = new Health();
 const face = new Face(byId("face"), servos, calm);
 const seen = { run: null, n: 0, labels: new Map(), current: null, link: "waiting", tried: null };
-const pageStats = (window.pikaPage = { frames: [], slowest: 0, arrivals: [] }); // what the tests measure
+const pageStats = (window.pikaPage = { frames: [], slowest: 0, arrivals: [], taken: 0, drawn: 0 }); // what the tests measure
 
 for (const name of ["head", "tilt", "left", "right"]) {
   const box = document.createElement("div");
@@ -45,7 +45,7 @@ function hello(data) {
 
 function take(tag, live) {
   if (tag.n <= seen.n) return; // had before the connection was lost
-  seen.n = tag.n;
+  seen.n = pageStats.taken = tag.n;
   stream.add(tag);
   health.add(tag);
   seen.current = tag;
@@ -103,6 +103,7 @@ requestAnimationFrame(function frame(at) {
     painted = at;
     stream.paint(health.deadline);
     health.paint();
+    pageStats.drawn = seen.n;
   }
   requestAnimationFrame(frame);
 });
