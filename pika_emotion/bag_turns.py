@@ -3,6 +3,7 @@
 Streams: memory does not grow with the bag.
 """
 
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pika_emotion.bag_reader import BagReader, reading
 from pika_emotion.bag_tags import Pairing, RecordedTurn, tag_of
-from pika_emotion.bags import connections_of, make_reader, reading, text_of
+from pika_emotion.bags import text_of
 from pika_emotion.dialogue import Dialogue
 from pika_emotion.errors import BagError
 
@@ -61,37 +63,34 @@ class Recording:
         self.tag_topic = ""
         self.pairing = Pairing()
         self._conversation = conversation or Conversation()
-        with reading(path):
-            self._reader = make_reader(path)
+        self._reader = BagReader(path)
 
     def __enter__(self) -> "Recording":
-        with reading(self.path):
-            self._reader.open()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self._reader)
             self.tag_topic = self._find_tag_topic()
-            self._connections = connections_of(self._reader, self.path, self._topics())
-        except BaseException:
-            self._reader.close()
-            raise
+            self._reader.require(self._topics())
+            undo.pop_all()  # nothing to undo: it stays open
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.close()
+        self._reader.__exit__()
 
     @property
     def messages_by_topic(self) -> dict[str, int]:
         """How many messages each topic of the bag has, by name."""
-        return {name: info.msgcount for name, info in sorted(self._reader.topics.items())}
+        return self._reader.messages_by_topic
 
     @property
     def duration_s(self) -> float:
         """From the bag's first message to its last."""
-        return max(0.0, self._reader.duration / 1e9)
+        return self._reader.duration_s
 
     @property
     def messages(self) -> int:
         """How many messages ``turns`` reads."""
-        return sum(connection.msgcount for connection in self._connections)
+        counts = self._reader.messages_by_topic
+        return sum(counts[topic] for topic in self._topics())
 
     def turns(self, advance: Callable[[], None] = lambda: None) -> Iterator[RecordedTurn]:
         """Yield the turns in the order of their replies; ``advance`` is called for each message.
@@ -104,7 +103,7 @@ class Recording:
             turn_timeout_s=where.turn_timeout_s, session_timeout_s=where.session_timeout_s
         )
         self.pairing = Pairing()
-        start_ns, replies = self._reader.start_time, 0
+        start_ns, replies = self._reader.start_ns, 0
         for at_ns, kind, message, text in self._merged(advance):
             if kind == _TAGGED:
                 yield from self.pairing.tagged(message)
@@ -132,7 +131,7 @@ class Recording:
         return {**kinds, self.tag_topic: _TAGGED} if self.tag_topic else kinds
 
     def _find_tag_topic(self) -> str:
-        found = sorted({c.topic for c in self._reader.connections if c.msgtype == _TAG})
+        found = self._reader.topics_of_type(_TAG)
         wanted = self._conversation.tag_topic
         if wanted:
             if wanted not in found:
@@ -156,16 +155,15 @@ class Recording:
         kinds = self._topics()
         where = self._conversation
         fields = {_CHILD: where.transcript_field, _REPLY: where.reply_field}
-        with reading(self.path):
-            for connection, at_ns, data in self._reader.messages(self._connections):
-                advance()
-                message: Any = self._reader.deserialize(data, connection.msgtype)
-                kind = kinds[connection.topic]
-                if kind == _TAGGED:
-                    yield at_ns, kind, tag_of(message, at_ns), ""
-                elif getattr(message, "partial", None) is not True:  # partial: a hint, not a turn
-                    text = text_of(message, fields[kind], connection.msgtype)
-                    yield at_ns, kind, message, text
+        for at_ns, topic, type_name, message in self._reader.messages(kinds):
+            advance()
+            kind = kinds[topic]
+            if kind == _TAGGED:
+                with reading(self.path):  # another definition of the type has other fields
+                    tag = tag_of(message, at_ns)
+                yield at_ns, kind, tag, ""
+            elif getattr(message, "partial", None) is not True:  # partial: a hint, not a turn
+                yield at_ns, kind, message, text_of(message, fields[kind], type_name)
 
 
 def align(

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from conftest import ROOT
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
 from pika_emotion import resources
 from pika_emotion.bags import Recorded, read_bag
@@ -94,6 +94,39 @@ def test_what_was_written_out_of_order_is_read_in_order(write):
 def test_other_topics_of_the_robot_are_left_out(write):
     bag = write([("/rosout", 0, string("noise")), *CONVERSATION, ("/camera", S, speech("x"))])
     assert read_bag(bag) == EXPECTED
+
+
+EVENTS = "my_robot/srv/Ask_Event"
+# As 'ros2 bag record' of Jazzy writes the definition of a service's events: no message's at all.
+SERVICE = "string question\n---\nstring answer\n"
+IDL_SPEECH = f"""{"=" * 80}
+IDL: hri/msg/Speech
+module hri {{ module msg {{ struct Speech {{ string final; int32 id; }}; }}; }};
+"""
+
+
+def test_what_cannot_be_read_but_is_not_asked_for_is_left_out(tmp_path):
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        events = writer.add_connection("/ask/_service_event", EVENTS, msgdef=SERVICE, rihs01="-")
+        writer.write(events, 0, b"\0\1\0\0")
+        connections = {
+            topic: writer.add_connection(topic, STRING, typestore=STORE)
+            for topic in ("/child/transcript", "/pika/reply")
+        }
+        for topic, at_ns, message in CONVERSATION:
+            writer.write(connections[topic], at_ns, STORE.serialize_cdr(message, STRING))
+    assert read_bag(tmp_path / "bag") == EXPECTED
+
+
+def test_types_defined_in_idl_are_read(tmp_path):
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_idl(IDL_SPEECH.split("\n", 2)[2]))
+    said = store.types[SPEECH]("con mèo", 7)
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.add_connection("/pika/reply", STRING, typestore=STORE)
+        heard = writer.add_connection("/child/transcript", SPEECH, msgdef=IDL_SPEECH, rihs01="-")
+        writer.write(heard, S, store.serialize_cdr(said, SPEECH))
+    assert read_bag(tmp_path / "bag") == [Recorded(0.0, False, "con mèo", "7", SPEECH)]
 
 
 def test_utterances_keep_their_ids(write):
