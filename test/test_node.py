@@ -246,7 +246,7 @@ def test_a_tagger_that_cannot_be_had_here_is_told_once_and_the_reflex_serves(mee
                 "tagger": "http",
                 "http.url": "http://127.0.0.1:9/v1",
                 "require_primary": "true",
-                "primary_load_timeout_s": 0.5,
+                "primary_load_timeout_s": 4.0,  # enough for the first attempt to have failed
             },
             "configure failed: server 'http://127.0.0.1:9/v1' takes no connection",
         ),
