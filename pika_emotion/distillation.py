@@ -1,8 +1,8 @@
 """Distils a teacher into the reflex: its answers about a robot's own turns become examples.
 
-The reflex learns from them beside the written turns, from the teacher's whole distribution
-(Hinton et al. 2015). Turns that the teacher doubts are left to people, and a fifth of the scenes
-is kept back to measure by.
+The reflex learns from them beside the written turns: from the teacher's whole distribution over
+the labels (Hinton et al. 2015), and from its yes or no to celebrate. Turns that the teacher doubts
+are left to people, and a fifth of the scenes is kept back to measure by.
 """
 
 import zlib
@@ -135,18 +135,24 @@ def sift(taught: Sequence[Taught], confidence: float) -> tuple[list[Taught], lis
 
 
 def examples_of(taught: Sequence[Taught], weight: float) -> Examples:
-    """Turn taught turns into examples whose targets are the teacher's probabilities."""
+    """Turn taught turns into examples.
+
+    Their targets are the teacher's probabilities of the labels, and its yes or no to celebrate: a
+    probability that always stops short of 1 would teach the reflex to doubt, even what it was right
+    to be sure of.
+    """
     seen = [features.extract(one.heard.turn) for one in taught]
-    celebrate = np.array([one.tag.celebrate for one in taught], np.float32)
+    celebrate = np.array([one.celebrate == "yes" for one in taught], np.float32)
     always = np.ones(len(taught), np.bool_)
     return Examples(
         seen=[one.grams for one in seen],
         dense=np.stack([one.dense for one in seen]),
         emotions=np.array([one.tag.scores for one in taught], np.float32),
         celebrate=celebrate,
-        judged=always,
+        judged=np.array([one.celebrate != "either" for one in taught], np.bool_),
         task=celebrate,
         asked=always,
+        written=~always,
         fold=folds([one.heard.scene for one in taught]),
         weight=np.full(len(taught), weight, np.float32),
     )
@@ -196,7 +202,7 @@ def write_doubtful(file: Path, doubtful: Sequence[Taught], confidence: float) ->
     """Write turns as TSV of labelled turns with the teacher's guess, for a person to correct.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, or holds something else.
     """
     lines = ["\t".join(_DOUBTFUL_COLUMNS)]
     for one in doubtful:
@@ -207,8 +213,15 @@ def write_doubtful(file: Path, doubtful: Sequence[Taught], confidence: float) ->
             ", ".join(one.doubts(confidence)),
         )
         lines.append("\t".join(cells))
+    text = "\n".join(lines) + "\n"
     try:
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # A run that goes on finds its own file there; any other may be a person's work.
+        if file.exists() and file.read_bytes() != text.encode():
+            raise ConfigError(
+                f"--doubtful '{file}' holds something else and may be somebody's work; "
+                "name another file, or move this one away"
+            )
+        file.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise ConfigError(
             f"doubtful turns cannot be written to '{file}' ({error}); name a file that can be"

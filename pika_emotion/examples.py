@@ -31,6 +31,8 @@ class Examples:
         task: 1 where something is asked for that can be right; where the data does not say, where
             it was celebrated.
         asked: whether ``task`` is 1 or the data does not say.
+        written: whether it is a labelled row, not a teacher's answer, which says of a question no
+            more than whether its answer was celebrated.
         fold: which part of the scenarios the turn belongs to.
         weight: how many written turns it counts as.
     """
@@ -42,6 +44,7 @@ class Examples:
     judged: Flags
     task: Floats
     asked: Flags
+    written: Flags
     fold: npt.NDArray[np.intp]
     weight: Floats
 
@@ -55,6 +58,7 @@ class Examples:
             self.judged[rows],
             self.task[rows],
             self.asked[rows],
+            self.written[rows],
             self.fold[rows],
             self.weight[rows],
         )
@@ -85,6 +89,7 @@ def examples(rows: Sequence[Row], names: Sequence[str]) -> Examples:
         np.array([row.celebrate != "either" for row in rows]),
         np.array([(row.asks or row.celebrate) in ("right", "yes") for row in rows], np.float32),
         np.array([row.asks in ("right", "") for row in rows]),
+        np.ones(len(rows), np.bool_),
         folds(scenes),
         np.ones(len(rows), np.float32),
     )

@@ -178,7 +178,7 @@ def fit_heads(data: Examples) -> Heads:
 def _target(head: Head, data: Examples) -> tuple[Flags, Doubles]:
     """Return which turns a head's last logit is learned from, and what it is for them."""
     chosen = {
-        "task": np.ones(len(data.seen), bool),
+        "task": data.written,
         "confirmed": data.judged & data.asked,
         "celebrate": data.judged,
     }[head.learns]

@@ -1,24 +1,33 @@
 """A reflex that learns from a teacher: what it gains and loses, and what becomes of the answers."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import threading
 import time
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, TEST
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from scripted.oracle import Oracle
 
-from pika_emotion import cli, distillation, model, resources
+from pika_emotion import answers, cli, distillation, model, resources, taggers
 from pika_emotion.answers import GIVE_UP, Answers
 from pika_emotion.bag_turns import Conversation
+from pika_emotion.commands import distill
+from pika_emotion.commands.bag_arguments import conversation_of
+from pika_emotion.commands.tag import load_tagger
 from pika_emotion.corpus import read_rows, read_turns
 from pika_emotion.dialogue import make_turn
 from pika_emotion.distillation import Heard, Taught
-from pika_emotion.errors import ConfigError, CorpusError, TaggerError
+from pika_emotion.errors import ConfigError, CorpusError, TaggerBusyError, TaggerError
 from pika_emotion.tag import Tag
 from pika_emotion.taggers.reflex import MODEL_FILE
 
@@ -103,7 +112,7 @@ class Failing(Oracle):
     """An oracle that counts what it is asked, and fails for some turns."""
 
     def __init__(self, labels, fails=()):
-        super().__init__(labels, "", 1.0, 0.9, "one")
+        super().__init__(labels)
         self.load()
         self.fails = fails
         self.asked = 0
@@ -132,7 +141,7 @@ def test_a_broken_run_goes_on_where_it_stopped(labels, tmp_path):
     mended, done = Failing(labels), []
     tags = Answers(mended, labels, file).ask(TURNS, lambda: done.append(1))
     assert mended.asked == 8
-    assert len(done) == 12
+    assert len(done) == 8  # what is known takes no time, and would spoil the time that remains
     assert tags == [Oracle.tag(mended, turn, 0.0) for turn in TURNS]
 
 
@@ -140,6 +149,104 @@ def test_a_turn_without_an_answer_is_passed_over(labels, tmp_path):
     teacher = Failing(labels, TURNS[::2])
     tags = Answers(teacher, labels, tmp_path / "a.jsonl").ask(TURNS, nothing)
     assert [tag is None for tag in tags] == [True, False] * 6
+    with pytest.raises(TaggerError, match=r"not one answer to 1 turns \(the server went away\)"):
+        Answers(teacher, labels, tmp_path / "a.jsonl").ask(TURNS[:1], nothing)
+
+
+class Crowd(Oracle):
+    """An oracle that answers four at once, and nobody alone."""
+
+    def __init__(self, labels):
+        super().__init__(labels)
+        self.load()
+        self.together = threading.Barrier(4, timeout=60.0)
+
+    def tag(self, turn, deadline):
+        self.together.wait()
+        return super().tag(turn, deadline)
+
+
+def test_a_server_is_asked_about_several_turns_at_once_and_the_order_stays(labels, tmp_path):
+    one, four = tmp_path / "one.jsonl", tmp_path / "four.jsonl"
+    alone = Answers(Failing(labels), labels, one).ask(TURNS, nothing)
+    assert Answers(Crowd(labels), labels, four, at_once=4).ask(TURNS, nothing) == alone
+    assert four.read_bytes() == one.read_bytes()
+    alone = distill.at_once(Namespace(tagger="scripted.oracle", set=[]))
+    several = distill.at_once(Namespace(tagger="http", set=["http.max_replies=7"]))
+    assert (alone, several) == (1, 7)
+
+
+class Busy(Failing):
+    """Has too much to do, the first times."""
+
+    def __init__(self, labels, times):
+        super().__init__(labels)
+        self.times = times
+
+    def tag(self, turn, deadline):
+        self.times -= 1
+        if self.times >= 0:
+            raise TaggerBusyError("too much to do")
+        return super().tag(turn, deadline)
+
+
+def test_a_busy_teacher_is_asked_again(labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "_BUSY_PAUSE_S", 0.01)
+    busy = Busy(labels, GIVE_UP + 2)
+    assert None not in Answers(busy, labels, tmp_path / "a.jsonl").ask(TURNS, nothing)
+    monkeypatch.setattr(answers, "_PATIENCE_S", 0.0)
+    with pytest.raises(TaggerError, match=r"no answer 5 times in a row \(too much to do\)"):
+        Answers(Busy(labels, 10**6), labels, tmp_path / "b.jsonl").ask(TURNS, nothing)
+
+
+@pytest.mark.parametrize(
+    ("does", "why"),
+    [("raises", "ValueError at"), ("gives_nan", "nan from"), ("garbage", "dict is no Tag")],
+)
+def test_what_is_no_answer_is_told_without_anybodys_words(labels, tmp_path, does, why):
+    settings = taggers.settings_from_text("scripted.tagger", [f"scripted.does={does}"])
+    teacher = taggers.create("scripted.tagger", labels, settings)
+    with pytest.raises(TaggerError, match=rf"no answer 5 times in a row \(.*{why}") as raised:
+        Answers(teacher, labels, tmp_path / "a.jsonl").ask(TURNS, nothing)
+    assert "a dog" not in str(raised.value)
+
+
+def test_interrupted_it_tells_what_is_kept_and_goes_on_from_there(labels, tmp_path):
+    """The teacher hangs in the midst of it, and the user has enough."""
+    turns = distillation.turns_of_bag(ROOT / "resource/demo/conversation", Conversation())
+    turns = [one.turn for one in distillation.distinct(turns)]
+    kept = tmp_path / "new.answers.jsonl"
+    command = [str(ROOT / "resource/demo/conversation"), "--out", str(tmp_path / "new.npz")]
+    command += ["--teacher", "scripted.oracle"]
+    program = [sys.executable, "-m", "pika_emotion.cli", "distill"]
+    path = os.pathsep.join([str(ROOT), str(TEST), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [*program, *command, "--set", "oracle.answers=5"],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while not (kept.exists() and kept.read_text().count("\n") == 5):
+            assert time.monotonic() < end, "no answers"
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert told.strip() == (
+        f"stopped: 5 of {len(turns)} answers are kept in '{kept}'; "
+        "run this again, and it goes on from there"
+    )
+    parser = ArgumentParser()
+    distill.add_arguments(parser)
+    again = Answers(load_tagger(parser.parse_args(command)), labels, kept)
+    assert again.known(turns) == 5
+    assert None not in again.ask(turns, nothing)
+    assert kept.read_text().count("\n") == len(turns)
 
 
 def test_another_model_is_asked_anew(labels, tmp_path):
@@ -188,6 +295,16 @@ def test_doubtful_turns_are_listed_for_a_person_and_can_be_read_back(labels, tmp
     assert doubts == ["emotion", "celebrate", "emotion, celebrate"]
 
 
+def test_a_list_that_somebody_may_have_corrected_is_left_alone(labels, tmp_path):
+    file, unsure = tmp_path / "doubtful.tsv", [taught(labels, emotion=0.5)]
+    for _ in range(2):  # the same run, gone on with
+        distillation.write_doubtful(file, unsure, 0.6)
+    file.write_text(file.read_text().replace("happy", "calm"))
+    with pytest.raises(ConfigError, match=r"doubtful.tsv' holds something else.*another file"):
+        distillation.write_doubtful(file, unsure, 0.6)
+    assert "calm" in file.read_text()
+
+
 def test_a_teacher_that_is_sure_of_nothing_teaches_nothing(labels):
     with pytest.raises(CorpusError, match=r"sure of 0 of 1 turns.*--confidence"):
         distillation.sift([taught(labels, emotion=0.3)], 0.6)
@@ -229,13 +346,42 @@ def test_a_turn_of_no_weight_teaches_the_layer_nothing():
     assert logits[1, 2] < -2
 
 
-def test_targets_are_the_teachers_probabilities(labels):
-    some = [taught(labels, 0.8, 0.9), taught(labels, 0.7, 0.2)]
+def test_targets_are_the_teachers_probabilities_and_its_yes_or_no(labels):
+    some = [taught(labels, 0.8, 0.9), taught(labels, 0.7, 0.2), taught(labels, 0.7, 0.6)]
     data = distillation.examples_of(some, 0.25)
-    assert data.emotions[:, 0] == pytest.approx([0.8, 0.7])
+    assert data.emotions[:, 0] == pytest.approx([0.8, 0.7, 0.7])
     assert data.emotions.sum(axis=1) == pytest.approx(1)
-    assert data.celebrate == pytest.approx([0.9, 0.2])
-    assert data.weight.tolist() == [0.25, 0.25]
+    assert data.celebrate.tolist()[:2] == [1, 0]
+    assert data.judged.tolist() == [True, True, False]
+    assert data.weight.tolist() == [0.25] * 3
+
+
+def test_the_deciding_layer_half_believes_a_teacher(quick, labels):
+    data = training.examples(read_rows([TRAIN / "quizzes.tsv"], labels)[:60], labels.names)
+    written = np.arange(60) < 40
+    fitted = heads.fit_heads(data)
+
+    def layer_of(**changed):
+        some = replace(data, **changed)
+        return training.decide(fitted, fitted.outputs(data), some, labels.names).outward
+
+    weight = np.where(written, 1, training.TAUGHT_SHARE).astype(np.float32)
+    assert 0 < training.TAUGHT_SHARE < 1
+    assert np.array_equal(layer_of(written=written), layer_of(weight=weight))
+    assert not np.array_equal(layer_of(written=written), layer_of())
+
+
+def test_what_was_asked_is_learned_from_written_turns_alone(labels):
+    """A teacher that says no may mean a wrong answer as well as nothing asked."""
+    rows = read_rows([TRAIN / "quizzes.tsv"], labels)[:60]
+    written = training.examples(rows, labels.names)
+    quizzed = [Taught(Heard(row.turn), taught(labels, 0.9, 0.1).tag) for row in rows]
+    both = written.joined(distillation.examples_of(quizzed, 1.0))
+    for head in heads.HEADS:
+        chosen, values = heads._target(head, both)
+        assert chosen[:60].any()
+        assert chosen[60:].any() == (head.learns != "task")
+        assert len(values) == chosen.sum()
 
 
 @pytest.mark.parametrize(("learned", "weight"), [(10, 1.0), (100, 1.0), (400, 0.25)])
@@ -258,6 +404,22 @@ def test_a_bag_is_paired_as_the_node_pairs_it(tmp_path):
     turns = [one.turn for one in distillation.turns_of_bag(tmp_path / "bag", Conversation())]
     assert turns[0].reply == "Two and two?"
     assert turns[1:] == [make_turn("Two and two?", "um four", "Yes!")]
+
+
+def test_a_bag_is_read_by_the_options_that_bag_export_has(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    given = [str(ROOT / "resource/demo/conversation"), "--teacher", "scripted.oracle"]
+    given += ["--out", str(tmp_path / "new.npz")]
+    parser = ArgumentParser()
+    distill.add_arguments(parser)
+    timeouts = ["--turn-timeout", "5", "--session-timeout", "50"]
+    options = parser.parse_args([*given, *timeouts, "--tag-topic", "/tags", "--reply-field", "a.b"])
+    assert conversation_of(options) == Conversation(
+        reply_field="a.b", tag_topic="/tags", turn_timeout_s=5.0, session_timeout_s=50.0
+    )
+    for more, fault in (("--turn-timeout", "0"), ("--tag-topic", "/tags")):
+        assert cli.main(["distill", *given, more, fault]) == 1
+        assert more in capsys.readouterr().err
 
 
 def test_turns_need_no_labels_and_each_is_asked_about_once(tmp_path):
@@ -304,6 +466,17 @@ def test_what_cannot_work_is_told_first(more, message, capsys):
     arguments = ["distill", "none.tsv", "--teacher", "scripted.oracle", "--out", "new.npz"]
     assert cli.main([*arguments, *more]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "fault"), [("no_bag", "not there"), ("a.csv", "neither a bag")])
+def test_what_is_neither_bag_nor_table_is_told(tmp_path, capsys, monkeypatch, name, fault):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "a.csv").write_text("question,child,reply\n")
+    arguments = ["distill", str(tmp_path / name), "--teacher", "scripted.oracle"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "new.npz")]) == 1
+    told = capsys.readouterr().err
+    assert f"{name}' is {fault}" in told
+    assert "give a rosbag2 folder, its .mcap or .db3 file, or a .tsv file" in told
 
 
 def test_without_its_libraries_the_extra_is_named(capsys, monkeypatch):

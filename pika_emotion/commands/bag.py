@@ -12,9 +12,9 @@ from pika_emotion.bag_files import DIFFERENCE_COLUMNS, TURN_COLUMNS, difference_
 from pika_emotion.bag_measures import PERIODS, Comparison, Summary
 from pika_emotion.bag_tags import GivenTag, RecordedTurn, tag_anew
 from pika_emotion.bag_truth import Truth
-from pika_emotion.bag_turns import Conversation, Recording, align
+from pika_emotion.bag_turns import Recording, align
 from pika_emotion.commands import import_extra
-from pika_emotion.commands.bag_arguments import RECORDED, declare
+from pika_emotion.commands.bag_arguments import RECORDED, conversation_of, declare
 from pika_emotion.commands.bag_text import compared, summed_up
 from pika_emotion.commands.evaluate import Evaluated, table
 from pika_emotion.commands.tag import load_tagger, options_of
@@ -205,24 +205,7 @@ def stats(options: argparse.Namespace) -> int:
 
 
 def _open(bag: Path, options: argparse.Namespace) -> Recording:
-    for name, value in (
-        ("--turn-timeout", options.turn_timeout),
-        ("--session-timeout", options.session_timeout),
-    ):
-        if not value > 0:
-            raise ConfigError(f"{name} {value:g} must be above 0 seconds; the node's is the usual")
-    return Recording(
-        bag,
-        Conversation(
-            options.transcript_topic,
-            options.reply_topic,
-            options.transcript_field,
-            options.reply_field,
-            options.tag_topic,
-            options.turn_timeout,
-            options.session_timeout,
-        ),
-    )
+    return Recording(bag, conversation_of(options))
 
 
 def _need_tags(recording: Recording) -> None:

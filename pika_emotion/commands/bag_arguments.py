@@ -1,4 +1,4 @@
-"""The subcommands of ``pika-emotion bag`` and their options."""
+"""The subcommands of ``pika-emotion bag`` and their options; those that say how a bag is paired."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pika_emotion.bag_turns import Conversation
 from pika_emotion.commands.tag import add_tagger_arguments, add_threshold_argument
+from pika_emotion.errors import ConfigError
 
 RECORDED = "recorded"
 _SUMMARIES = {
@@ -63,7 +64,7 @@ def declare(
     for name in ("export", "compare"):
         made[name].add_argument("--force", action="store_true", help="replace a file that is there")
     for each in made.values():
-        _add_conversation(each)
+        add_conversation_arguments(each)
         each.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -80,7 +81,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(calibration="", pool=False)
 
 
-def _add_conversation(parser: argparse.ArgumentParser) -> None:
+def add_conversation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that ``conversation_of`` reads."""
     usual = Conversation()
     parser.add_argument("--transcript-topic", default=usual.transcript_topic, help="in the bag")
     parser.add_argument("--reply-topic", default=usual.reply_topic, help="in the bag")
@@ -96,4 +98,27 @@ def _add_conversation(parser: argparse.ArgumentParser) -> None:
         default=usual.session_timeout_s,
         metavar="S",
         help="as the node",
+    )
+
+
+def conversation_of(options: argparse.Namespace) -> Conversation:
+    """Return where a bag holds the conversation, as the options say.
+
+    Raises:
+        ConfigError: a timeout is not above 0.
+    """
+    for name, value in (
+        ("--turn-timeout", options.turn_timeout),
+        ("--session-timeout", options.session_timeout),
+    ):
+        if not value > 0:
+            raise ConfigError(f"{name} {value:g} must be above 0 seconds; the node's is the usual")
+    return Conversation(
+        options.transcript_topic,
+        options.reply_topic,
+        options.transcript_field,
+        options.reply_field,
+        options.tag_topic,
+        options.turn_timeout,
+        options.session_timeout,
     )

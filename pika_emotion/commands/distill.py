@@ -3,24 +3,27 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pika_emotion import distillation, model, resources, taggers
 from pika_emotion.answers import Answers
-from pika_emotion.bag_turns import Conversation
 from pika_emotion.calibration import file_hash, key_of
 from pika_emotion.commands import import_extra, progress
+from pika_emotion.commands.bag_arguments import add_conversation_arguments, conversation_of
 from pika_emotion.commands.tag import add_threshold_argument, load_tagger
-from pika_emotion.corpus import Row, data_hash, expand, read_rows
+from pika_emotion.corpus import data_hash, expand, read_rows
+from pika_emotion.dialogue import Turn
 from pika_emotion.distillation import Taught
 from pika_emotion.errors import ConfigError
 from pika_emotion.evaluation import tag_rows
 from pika_emotion.labels import LabelSet, load_labels
 from pika_emotion.tag import Tag
 from pika_emotion.taggers.reflex import MODEL_FILE
+
+BAG_FILES = (".mcap", ".db3")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", default="", metavar="CARD", help="its card (default: your data folder)"
     )
-    parser.add_argument("--transcript-topic", default="/child/transcript", help="in the bags")
-    parser.add_argument("--reply-topic", default="/pika/reply", help="in the bags")
-    parser.add_argument("--transcript-field", default="", help="text field of its messages")
-    parser.add_argument("--reply-field", default="", help="text field of its messages")
+    add_conversation_arguments(parser)
     files: tuple[tuple[str, str, str], ...] = (
         ("--data", "data/dialogues/train", "written turns to learn from as well"),
         ("--dev", "data/dialogues/dev.tsv", "written turns to calibrate with"),
@@ -95,12 +95,12 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             print(line, flush=True)
 
-    say(f"{len(heard)} different turns to ask {options.tagger} about")
+    before = _reflex(labels, options.against)
     teacher = load_tagger(options)
     try:
         cache = options.cache or options.out.with_suffix(".answers.jsonl")
-        with progress("asking the teacher", len(heard)) as advance:
-            tags = Answers(teacher, labels, cache).ask([one.turn for one in heard], advance)
+        answers = Answers(teacher, labels, cache, at_once(options))
+        tags = _asked(answers, [one.turn for one in heard], cache, say)
         key = key_of(teacher, labels).short
     finally:
         teacher.close()
@@ -120,26 +120,52 @@ def run(options: argparse.Namespace) -> int:
     }
     say(", ".join(f"{name} {count}" for name, count in counts.items()) + f"; weight {weight:.3g}")
 
-    # The old one answers first: --out may be its file.
-    sets = {"test": test, "held_out": apart}
-    old = {name: _answers(labels, options.against, some) for name, some in sets.items()}
-    more = distillation.examples_of(learned, weight)
     digest = data_hash([*files[0], *files[1]])
+    more = distillation.examples_of(learned, weight)
     trained = training.train(rows, dev, labels, digest, say, more)
     distilled = {"teacher": options.tagger, "key": key, "weight": weight, **counts}
-    model.save(replace(trained, card={**trained.card, "distilled": distilled}), options.out)
-    compared = {
-        name: distillation.compare(
-            old[name], _answers(labels, str(options.out), some), some, labels, options.threshold
-        )
-        for name, some in sets.items()
-        if some
-    }
-    if options.json:
-        print(json.dumps({"file": str(options.out), "distilled": distilled, **compared}))
-    else:
-        print(table(compared, options.out))
+    part = _part(options.out)
+    try:
+        model.save(replace(trained, card={**trained.card, "distilled": distilled}), part)
+        after = _reflex(labels, str(part))
+        compared = {}
+        for name, some in {"test": test, "held_out": apart}.items():
+            if some:
+                old, new = (tag_rows(reflex, some)[0] for reflex in (before, after))
+                compared[name] = distillation.compare(old, new, some, labels, options.threshold)
+        # What it gains and loses is told before anything is replaced.
+        if options.json:
+            print(json.dumps({"file": str(options.out), "distilled": distilled, **compared}))
+        say(table(compared))
+        part.replace(options.out)
+    finally:
+        part.unlink(missing_ok=True)
+    say(f"\nwrote {options.out}")
     return 0
+
+
+def _asked(
+    answers: Answers, turns: Sequence[Turn], cache: Path, say: Callable[[str], None]
+) -> list[Tag | None]:
+    """Ask the teacher about what it has not answered before."""
+    known = answers.known(turns)
+    say(f"{len(turns)} different turns; the teacher has answered {known} of them before")
+    try:
+        with progress("asking the teacher", len(turns) - known) as advance:
+            return answers.ask(turns, advance)
+    except KeyboardInterrupt:
+        print(
+            f"\nstopped: {answers.known(turns)} of {len(turns)} answers are kept in '{cache}'; "
+            "run this again, and it goes on from there",
+            file=sys.stderr,
+        )
+        raise
+
+
+def at_once(options: argparse.Namespace) -> int:
+    """Return how many turns the teacher is asked about at once: a server has time for several."""
+    settings = taggers.settings_from_text(options.tagger, options.set)
+    return int(settings["http.max_replies"]) if options.tagger == "http" else 1
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -154,8 +180,9 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--weight {options.weight:g} must be a number above 0; give 1, say")
     taggers.find_module(options.tagger)
     shipped = resources.find(MODEL_FILE)
-    if options.out.is_dir():
-        raise ConfigError(f"--out '{options.out}' is a folder; name a file in it")
+    for option, file in (("--out", options.out), ("--doubtful", options.doubtful)):
+        if file:
+            _check_writable(option, file)
     # The same bytes elsewhere are the source of an installed model, or the other way round.
     if options.out.exists() and file_hash(options.out) == file_hash(shipped):
         if not options.replace:
@@ -169,22 +196,40 @@ def _check(options: argparse.Namespace) -> None:
 def _read(path: Path, options: argparse.Namespace) -> list[distillation.Heard]:
     if distillation.is_table(path):
         return distillation.turns_of_tables(path)
-    conversation = Conversation(
-        options.transcript_topic,
-        options.reply_topic,
-        options.transcript_field,
-        options.reply_field,
-    )
-    return distillation.turns_of_bag(path, conversation)
+    if not path.is_dir() and path.suffix not in BAG_FILES:
+        raise ConfigError(
+            f"'{path}' is {'neither a bag nor turns' if path.exists() else 'not there'}; give a "
+            f"rosbag2 folder, its {' or '.join(BAG_FILES)} file, or a .tsv file of turns"
+        )
+    return distillation.turns_of_bag(path, conversation_of(options))
 
 
-def _answers(labels: LabelSet, file: str, rows: Sequence[Row]) -> list[Tag]:
+def _check_writable(option: str, file: Path) -> None:
+    if file.is_dir():
+        raise ConfigError(f"{option} '{file}' is a folder; name a file in it")
+    part = _part(file)
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{option} '{file}' cannot be written ({error}); name a file that can be"
+        ) from error
+
+
+def _part(file: Path) -> Path:
+    """Return where a file is written before it is whole."""
+    return file.with_name(file.name + ".part")
+
+
+def _reflex(labels: LabelSet, file: str) -> taggers.Tagger:
     reflex = taggers.create("reflex", labels, {"reflex.model": file})
     reflex.load()
-    return tag_rows(reflex, rows)[0]
+    return reflex
 
 
-def table(compared: dict[str, dict[str, Any]], file: Path) -> str:
+def table(compared: dict[str, dict[str, Any]]) -> str:
     """Return the comparison for people to read."""
     titles = {"test": "written test turns", "held_out": "held-out turns, against the teacher"}
     lines = []
@@ -197,7 +242,7 @@ def table(compared: dict[str, dict[str, Any]], file: Path) -> str:
         for better, word in ((True, "better"), (False, "worse")):
             found = distillation.significant(measures, better=better)
             lines.append(f"significantly {word}: {', '.join(found) or 'nothing'}")
-    return "\n".join([*lines, "", f"wrote {file}"])
+    return "\n".join(lines)
 
 
 def _difference(found: list[float] | None) -> str:
