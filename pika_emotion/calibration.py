@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pika_emotion import files
 from pika_emotion.errors import CalibrationError
 from pika_emotion.labels import LabelSet
 from pika_emotion.logits import sigmoid, softmax
@@ -203,7 +204,7 @@ def read(file: Path) -> Card:
     """
     remedy = "make one with 'pika-emotion calibrate'"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = files.read_json(file)
     except OSError as error:
         raise CalibrationError(
             f"calibration card '{file}' cannot be read ({error.strerror}); {remedy}"

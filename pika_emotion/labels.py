@@ -7,11 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from pika_emotion import resources
+from pika_emotion import files, plain_yaml, resources
 from pika_emotion.errors import LabelError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FIELDS = ("name", "description", "group", "valence", "arousal")
+# Each one costs prompt, message and time; no robot has as many faces.
+MOST_LABELS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,14 @@ def load_labels(path: str | Path | None = None) -> LabelSet:
     """
     file = Path(path) if path else resources.find("config/labels.yaml")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = files.read_text(file)
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no path at all
         raise LabelError(
             f"label file '{file}' cannot be read ({error}); "
             "set labels_file to a readable UTF-8 file, or leave it empty for the default"
         ) from error
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=plain_yaml.PlainLoader)
     except yaml.YAMLError as error:
         line, problem = _where_and_what(error, text)
         raise LabelError(f"{file}:{line}: not valid YAML ({problem}); correct this line") from error
@@ -102,6 +104,8 @@ class _Reader:
     def label_set(self, root: yaml.Node | None) -> LabelSet:
         items = self._items(root)
         labels: list[Label] = []
+        if len(items) > MOST_LABELS:
+            raise self._error(root, f"{len(items)} labels; list at most {MOST_LABELS}")
         for item in items:
             label = self._label(item)
             if label.name in (known.name for known in labels):

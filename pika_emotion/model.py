@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pika_emotion import features
+from pika_emotion import features, npz
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import ModelError
 from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.relations import DENSE
 
 FORMAT = "pika_emotion reflex"
-VERSION = 1
+VERSION = 2
+# More than any model that fits a table of 65535 rows.
+MOST_BYTES = 64 << 20
+MOST_ROWS = np.iinfo(np.uint16).max
 # An input of the second layer, standardised: what training never met must not shout.
 INPUT_LIMIT = 6.0
 
@@ -152,19 +155,22 @@ _ARRAYS = (
     *(*_WORDS, "table", "unit", "dense", "bias"),
     *("centre", "spread", "inward", "threshold", "outward", "offset", "calibration"),
 )
+_TYPES = {**dict.fromkeys(_ARRAYS, np.float32), "buckets": np.uint32, "table": np.int8}
 _REMEDY = "make one with 'pika-emotion train', or leave reflex.model empty for the package's own"
 
 
 def save(model: Model, file: str | Path) -> None:
-    """Write a model; the same model gives the same bytes.
+    """Write a model; the same model gives the same bytes. The card gets a hash of the arrays.
 
     Raises:
         ModelError: the file cannot be written.
     """
-    text = json.dumps(dict(model.card), ensure_ascii=False, sort_keys=True)
-    arrays: dict[str, Any] = {"card": np.frombuffer(text.encode(), np.uint8)}
-    for name in _ARRAYS:
-        arrays[name] = getattr(model.vocabulary if name in _WORDS else model, name)
+    arrays: dict[str, Any] = {
+        name: getattr(model.vocabulary if name in _WORDS else model, name) for name in _ARRAYS
+    }
+    card = {**model.card, "version": VERSION, "arrays_sha256": npz.digest(arrays)}
+    text = json.dumps(card, ensure_ascii=False, sort_keys=True)
+    arrays = {"card": np.frombuffer(text.encode(), np.uint8), **arrays}
     try:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         with Path(file).open("wb") as out:
@@ -201,14 +207,18 @@ def _read(file: Path, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str,
     if not file.is_file():
         raise ModelError(f"model file '{file}' does not exist; {_REMEDY}")
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            card = json.loads(stored["card"].tobytes())
-            _check_card(file, card)
-            return card, {name: stored[name] for name in names}
+        types = {"card": np.uint8, **{name: _TYPES[name] for name in names}}
+        arrays = npz.read(file, types, MOST_BYTES)
+        card = json.loads(arrays.pop("card").tobytes())
+        _check_card(file, card)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ModelError(f"model file '{file}' is no reflex model ({error}); {_REMEDY}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        *(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error),
+        RuntimeError,  # a way of packing that is unknown or encrypted; JSON nested too deeply
+    ) as error:
         raise ModelError(f"model file '{file}' is damaged ({error}); {_REMEDY}") from error
+    return card, arrays
 
 
 def _check_card(file: Path, card: dict[str, Any]) -> None:
@@ -225,6 +235,11 @@ def _check_card(file: Path, card: dict[str, Any]) -> None:
                 f"model file '{file}' has {what} {has}, this program needs {needs}; "
                 "train it again with this program's 'pika-emotion train'"
             )
+    labels = card["labels"]
+    if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
+        raise ValueError("its card's labels are no list of names")
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise ValueError("its card's labels are fewer than two, or one is there twice")
 
 
 def _check_arrays(file: Path, card: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -258,5 +273,16 @@ def _check_arrays(file: Path, card: dict[str, Any], arrays: dict[str, Any]) -> N
                 f"model file '{file}' is damaged (array '{name}' holds values that are no "
                 f"numbers); {_REMEDY}"
             )
-    if rows and arrays["buckets"].max() >= 1 << features.BUCKET_BITS:
-        raise ModelError(f"model file '{file}' is damaged (a bucket is out of range); {_REMEDY}")
+    for fault, there in (
+        ("a bucket is out of range", rows and arrays["buckets"].max() >> features.BUCKET_BITS),
+        (f"more than {MOST_ROWS} rows", rows > MOST_ROWS),
+        ("fewer outputs than labels", outputs < logits),
+        ("a spread is not above 0", arrays["spread"].min() <= 0),
+        ("the temperature is not above 0", arrays["calibration"][1] <= 0),
+        (
+            "its values are not those that were saved: arrays_sha256 differs",
+            card["arrays_sha256"] != npz.digest(arrays),
+        ),
+    ):
+        if there:
+            raise ModelError(f"model file '{file}' is damaged ({fault}); {_REMEDY}")

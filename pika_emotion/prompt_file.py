@@ -1,11 +1,12 @@
 """What the prompt says, read from ``config/prompt.yaml``."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pika_emotion import resources
+from pika_emotion import files, resources
 from pika_emotion.dialogue import Turn, make_turn
 from pika_emotion.errors import PromptError
 
@@ -57,11 +58,14 @@ def load_prompt(path: str | Path | None = None) -> PromptText:
     Raises:
         PromptError: the file is missing, is not YAML, or something in it is missing or wrong.
     """
-    import yaml  # the worker's interpreter has this module, and needs no YAML
+    # The worker's interpreter has this module, and needs no YAML.
+    import yaml
+
+    from pika_emotion import plain_yaml
 
     file = Path(path) if path else resources.find("config/prompt.yaml")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = plain_yaml.load(files.read_text(file))
     except (OSError, ValueError) as error:
         raise PromptError(
             f"prompt file '{file}' cannot be read ({error}); set the tagger's prompt_file to a "
@@ -86,7 +90,7 @@ class _Reader:
             **{name: self._line(root, name) for name in _LINES},
             fields=self._lines(root, "fields", _FIELDS),
             heads=self._lines(root, "heads", _HEADS),
-            template=dict(root.get("template") or {}),
+            template=self._template(root.get("template") or {}),
             examples=tuple(self._example(e, n) for n, e in enumerate(examples, 1)),
         )
 
@@ -104,6 +108,18 @@ class _Reader:
         turn = make_turn(texts["question"], texts["event"] or texts["child"], texts["reply"])
         turn = Turn(turn.question, turn.child, turn.reply, bool(texts["event"]))
         return Example(turn, texts["emotion"], example["celebrate"])
+
+    def _template(self, content: Any) -> dict[str, Any]:
+        if not isinstance(content, dict):
+            raise self._error("'template' must be a mapping; write {name: value}")
+        for key, value in content.items():
+            plain = isinstance(value, bool | int | str)
+            plain = plain or (isinstance(value, float) and math.isfinite(value))
+            if not isinstance(key, str) or not plain:
+                raise self._error(
+                    f"'{key}' of 'template' must be a text, a number, true or false; correct it"
+                )
+        return dict(content)
 
     def _lines(self, root: Mapping[str, Any], name: str, parts: tuple[str, ...]) -> dict[str, str]:
         values = self._mapping(root.get(name), f"'{name}'", set(parts))

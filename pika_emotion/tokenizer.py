@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pika_emotion.errors import PromptError
+from pika_emotion.files import TOKENIZER_BYTES, read_json, read_text
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
 
@@ -147,7 +148,7 @@ def _environment() -> Any:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file, TOKENIZER_BYTES)
     except (OSError, ValueError) as error:
         raise PromptError(
             f"'{file}' cannot be read ({type(error).__name__}); "
@@ -161,7 +162,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 def _template(files: Path, config: Mapping[str, Any]) -> str:
     beside = files / "chat_template.jinja"
     if beside.is_file():
-        return beside.read_text(encoding="utf-8")
+        return read_text(beside)
     found = config.get("chat_template") or ""
     if isinstance(found, list):  # several named ones
         found = next((one["template"] for one in found if one.get("name") == "default"), "")

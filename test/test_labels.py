@@ -3,7 +3,7 @@
 import pytest
 
 from pika_emotion.errors import LabelError
-from pika_emotion.labels import Label, LabelSet, load_labels
+from pika_emotion.labels import MOST_LABELS, Label, LabelSet, load_labels
 
 DEFAULT = (
     "happy excited playful proud thats_right encouraging no_problem calm curious thinking "
@@ -52,7 +52,14 @@ def test_vietnamese_descriptions_and_a_byte_order_mark_are_read(write):
 
 def test_without_idle_the_label_that_shows_least_is_the_neutral_one(write):
     quiet = "{name: quiet, description: still, group: rest, valence: -0.1, arousal: 0.2}"
-    assert load_labels(write(f"labels: [{GOOD}, {quiet}, {OTHER}]")).neutral == 1
+    wild = "{name: wild, description: all over, group: play, valence: 0, arousal: 0.9}"
+    assert load_labels(write(f"labels: [{GOOD}, {quiet}, {wild}, {OTHER}]")).neutral == 1
+
+
+def test_idle_is_the_neutral_one_whatever_it_shows(write):
+    idle = "{name: idle, description: rests, group: rest, valence: 0.5, arousal: 0.5}"
+    quiet = "{name: quiet, description: still, group: rest, valence: 0, arousal: 0}"
+    assert load_labels(write(f"labels: [{quiet}, {idle}, {OTHER}]")).neutral == 1
 
 
 def label(**changes):
@@ -81,7 +88,8 @@ FIELDS = "name, description, group, valence, arousal"
         (label(arousal=None), "label without 'arousal'; add it"),
         (label(name="Happy"), "name 'Happy' must be lower-case letters, digits and underscores"),
         (label(name="vui_vẻ"), "name 'vui_vẻ' must be lower-case letters"),
-        (label(name="1st"), "a letter first; rename it"),
+        (label(name="1st"), "digits and underscores, a letter first; rename it"),
+        (label(name="''"), ": name must be one line of text"),
         (label(name="'a b'"), "name 'a b' must be lower-case letters"),
         (label(description="''"), "description must be one line of text"),
         (label(description="[b]"), "description must be one line of text"),
@@ -108,7 +116,7 @@ def test_a_wrong_label_is_named_with_file_line_and_remedy(write, second, message
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("", 1, r"no list 'labels:'; write 'labels:' and below it one '- \{…\}' each"),
+        ("", 1, r"no list 'labels:'; write 'labels:' and below it one '- \{…\}' each$"),
         ("\n\n- happy\n", 3, "no list 'labels:'"),
         ("label:\n  - happy\n", 1, "no list 'labels:'"),
         ("labels: happy\n", 1, "no list 'labels:'"),
@@ -119,14 +127,24 @@ def test_a_wrong_label_is_named_with_file_line_and_remedy(write, second, message
         ("labels:\n\t- happy\n", 2, r"not valid YAML \(.*'\\t'.*\); correct this line"),
         ("a: 1\n---\nb: 2\n", 2, "not valid YAML .*another document"),
         ("labels:\n  - *glad\n", 2, r"not valid YAML \(found undefined alias 'glad'\)"),
-        ("labels: &a\n  - *a\n", 1, "a label must be a mapping"),
+        ("labels: &a\n  - *a\n", 2, r"not valid YAML \(alias '\*a' is not taken; write it out\)"),
         ("# one\n# two\nlabels: \x00\n", 3, r"not valid YAML \(character U\+0000 is not allowed\)"),
+        ("\n\x07", 2, r"not valid YAML \(character U\+0007 is not allowed\)"),
     ],
 )
 def test_a_wrong_file_is_named_with_line_and_remedy(write, text, line, message):
-    with pytest.raises(LabelError, match=message) as error:
+    with pytest.raises(LabelError, match=rf"labels\.yaml:{line}: {message}"):
         load_labels(write(text))
-    assert f"labels.yaml:{line}: " in str(error.value)
+
+
+def test_more_labels_than_any_robot_has_faces_are_refused(write):
+    def of(count):
+        names = (label(name=f"a{number}") for number in range(count))
+        return write("\nlabels:\n" + "".join(f"  - {name}\n" for name in names))
+
+    assert len(load_labels(of(MOST_LABELS))) == MOST_LABELS == 256
+    with pytest.raises(LabelError, match=r"labels\.yaml:2: 257 labels; list at most 256$"):
+        load_labels(of(MOST_LABELS + 1))
 
 
 UNREADABLE = "cannot be read .*; set labels_file to a readable UTF-8 file, or leave it empty"

@@ -1,7 +1,11 @@
+import contextlib
+import io
 import json
+import random
 import re
 import threading
 import unicodedata
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,7 +237,7 @@ def test_foreign_files_are_named(labels, tmp_path):
     with pytest.raises(ModelError, match=r"other.npz' is no reflex model .*; make one with"):
         load(labels, tmp_path / "other.npz")
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(ModelError, match=r"one.npy' is no reflex model .*; make one with"):
+    with pytest.raises(ModelError, match=r"one.npy' is damaged .*; make one with"):
         load(labels, tmp_path / "one.npy")
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(ModelError, match=r"text.npz' is damaged .*; make one with"):
@@ -242,7 +246,7 @@ def test_foreign_files_are_named(labels, tmp_path):
 
 def test_a_pickle_is_never_read(labels, tmp_path):
     np.savez(tmp_path / "pickle.npz", card=np.array([{"format": "x"}], dtype=object))
-    with pytest.raises(ModelError, match=r"pickle.npz' is damaged .*allow_pickle=False"):
+    with pytest.raises(ModelError, match=r"pickle.npz' is damaged \(array 'card' has type object"):
         load(labels, tmp_path / "pickle.npz")
 
 
@@ -265,7 +269,59 @@ def test_another_version_is_named(labels, changed, card, message):
 @pytest.mark.parametrize("name", ["table", "bias", "inward", "calibration"])
 def test_an_array_of_the_wrong_shape_is_named(labels, changed, name):
     with pytest.raises(ModelError, match=rf"is damaged \(array '{name}' has shape \(3,\) where"):
-        load(labels, changed(**{name: np.zeros(3, np.float32)}))
+        load(labels, changed(**{name: np.zeros(3, np.int8 if name == "table" else np.float32)}))
+
+
+def test_an_array_of_the_wrong_type_is_named(labels, changed):
+    with pytest.raises(ModelError, match=r"array 'bias' has type float64 where float32 fits"):
+        load(labels, changed(bias=np.zeros(3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value", "fault"),
+    [
+        ("buckets", -1, 1 << 20, "a bucket is out of range"),
+        ("spread", 0, 0.0, "a spread is not above 0"),
+        ("calibration", 1, 0.0, "the temperature is not above 0"),
+        ("table", (0, 0), 99, "its values are not those that were saved: arrays_sha256 differs"),
+        ("offset", 0, 99.0, "its values are not those that were saved: arrays_sha256 differs"),
+    ],
+)
+def test_values_that_were_changed_are_told(labels, changed, name, index, value, fault):
+    with np.load(resources.find(MODEL_FILE)) as stored:
+        array = stored[name]
+    array[index] = value
+    with pytest.raises(ModelError, match=rf"changed.npz' is damaged \({fault}\); make one with"):
+        load(labels, changed(**{name: array}))
+
+
+@pytest.mark.parametrize(
+    ("card", "fault"),
+    [
+        ({"labels": "happy"}, "its card's labels are no list of names"),
+        ({"labels": ["happy", 1]}, "its card's labels are no list of names"),
+        ({"labels": ["happy"]}, "fewer than two, or one is there twice"),
+        ({"labels": ["happy", "happy"]}, "fewer than two, or one is there twice"),
+        ({"arrays_sha256": "0" * 64}, "arrays_sha256 differs"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_told(labels, changed, card, fault):
+    with pytest.raises(ModelError, match=rf"is damaged .*{fault}.*; make one with"):
+        load(labels, changed(card))
+
+
+def test_a_bit_anywhere_is_told_or_changes_nothing(labels, tmp_path):
+    whole, draw = resources.find(MODEL_FILE).read_bytes(), random.Random(3)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        heads = [entry.header_offset + at for entry in archive.infolist() for at in range(180)]
+        directory = range(archive.start_dir, len(whole))
+    kept = model.load(resources.find(MODEL_FILE)).card["arrays_sha256"]
+    for place in draw.sample([*heads, *directory], 60):
+        file = tmp_path / "flipped.npz"
+        flipped = bytes([whole[place] ^ (1 << draw.randrange(8))])
+        file.write_bytes(whole[:place] + flipped + whole[place + 1 :])
+        with contextlib.suppress(ModelError):
+            assert model.load(file).card["arrays_sha256"] == kept
 
 
 def test_not_a_number_is_named(labels, changed):

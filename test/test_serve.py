@@ -1,5 +1,6 @@
 """``pika-emotion serve`` as its callers see it: the real server process, real clients."""
 
+import contextlib
 import json
 import os
 import re
@@ -326,8 +327,18 @@ def test_metrics_count_requests_and_tags(server):
     assert "Lan" not in str(after)
 
 
+def test_the_documentation_is_from_here_alone(server):
+    status, page = server.call("/docs")
+    assert status == 200
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert sorted(asset.rpartition(".")[2] for asset in assets) == ["css", "js", "png"]
+    assert "://" not in page
+    for asset in assets:
+        with urllib.request.urlopen(server.url + asset, timeout=30) as answer:
+            assert len(answer.read()) > 1000
+
+
 def test_the_examples_of_the_documentation_work(server):
-    assert server.call("/docs")[0] == 200
     paths = server.call("/openapi.json")[1]["paths"]
     assert set(paths) == {"/v1/chat/completions", "/tag", "/v1/models", "/health", "/metrics"}
     tried = 0
@@ -414,6 +425,32 @@ def test_its_worker_ends_with_it(start):
     until(lambda: not os.path.exists(f"/proc/{worker}"))
 
 
+@pytest.mark.parametrize(
+    ("headers", "wanted", "message"),
+    [
+        ({"Host": "evil.example"}, 421, "the Host header names another machine"),
+        ({"Host": "127.0.0.1.evil.example:7862"}, 421, "the Host header names another machine"),
+        ({"Origin": "http://evil.example"}, 403, "a page of another site asks"),
+        ({"Origin": "null", "Content-Type": "text/plain"}, 403, "a page of another site asks"),
+    ],
+)
+def test_a_page_of_another_site_learns_nothing(server, headers, wanted, message):
+    for path, body in (("/tag", TURN), ("/health", None), ("/metrics", None)):
+        status, told = server.fault(path, body, **headers)
+        assert status == wanted
+        assert message in told
+    assert server.call("/tag", TURN, Host="localhost", Origin="http://localhost")[0] == 200
+
+
+def test_there_is_a_most_of_connections(start):
+    server = start()
+    with contextlib.ExitStack() as held:
+        for _ in range(256):
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port), 30))
+        until(lambda: server.call("/health") == (503, "Service Unavailable"))
+    until(lambda: server.call("/health")[0] == 200)
+
+
 TOKEN = "a1b2c3"
 
 
@@ -434,10 +471,14 @@ def test_callers_must_show_the_token(start, tmp_path, way):
         assert server.call(path)[0] == 401
         assert server.call(path, token=TOKEN[:-1])[0] == 401
     assert server.call("/docs")[0] == 200
+    assert server.call("/docs-assets/swagger-ui.css")[0] == 200
+    assert server.call("/docs-assets/redoc.standalone.js")[0] == 401
     assert server.call("/openapi.json")[1]["security"] == [{"token": []}]
     with pytest.raises(openai.AuthenticationError):
         server.client("wrong").models.list()
     assert said(server.client(TOKEN).chat.completions.create(**user(CONTEXT)))
+    # Behind a proxy it has another name; a page elsewhere has no token.
+    assert server.call("/tag", TURN, token=TOKEN, Host="pika.example")[0] == 200
     assert TOKEN not in server.output
 
 
@@ -481,7 +522,7 @@ def test_a_port_in_use_is_told(server):
     assert "choose another --port" in done.stderr
 
 
-@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "prometheus_client"])
+@pytest.mark.parametrize("library", ["fastapi", "fastapi_offline", "uvicorn", "prometheus_client"])
 def test_a_missing_extra_is_told(library):
     code = (
         f"import sys; sys.modules['{library}'] = None\n"

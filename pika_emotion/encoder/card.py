@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pika_emotion import files
 from pika_emotion.errors import ModelError
 
 FORMAT = "pika_emotion encoder"
@@ -22,7 +23,13 @@ INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("emotion", "celebrate")
 
 _CHUNK = 1 << 20
+_MOST_BYTES = 8 << 30
 _REMEDY = "make one with 'pika-emotion train-encoder'"
+_KINDS = {
+    **dict.fromkeys(("base", "pooling", "data_sha256"), str),
+    **dict.fromkeys(("max_tokens", "pad_id"), int),
+    **dict.fromkeys(("files", "train", "dev", "agreement", "versions"), dict),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ def read(folder: Path) -> Card:
     if not folder.is_dir():
         raise ModelError(f"encoder '{folder}' is not a folder; {_REMEDY}")
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = files.read_json(file)
     except OSError as error:
         raise ModelError(
             f"folder '{folder}' is no encoder: {FILE} cannot be read ({error.strerror}); {_REMEDY}"
@@ -118,6 +125,10 @@ def _card(found: Mapping[str, Any]) -> Card:
     scale = Calibration(**{name: float(value) for name, value in found["calibration"].items()})
     if len(labels) < 2 or int(values["max_tokens"]) < 1 or int(values["pad_id"]) < 0:
         raise ValueError
+    # From JSON a number may come as a text, and a mapping as a list.
+    for name, kind in _KINDS.items():
+        if type(values[name]) is not kind:
+            raise TypeError
     if not (math.isfinite(scale.slope) and math.isfinite(scale.offset)):
         raise ValueError
     if not 0 < scale.temperature < math.inf:
@@ -156,7 +167,7 @@ def checked(folder: Path, card: Card, name: str) -> Path:
 def file_hash(file: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     total = hashlib.sha256()
-    with file.open("rb") as content:
+    with files.open_plain(file, _MOST_BYTES) as content:
         while piece := content.read(_CHUNK):
             total.update(piece)
     return total.hexdigest()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pika_emotion import files
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import ModelError
 
@@ -45,7 +46,7 @@ class TurnTokens:
         import tokenizers
 
         try:
-            description = json.loads(file.read_text(encoding="utf-8"))
+            description = files.read_json(file, files.TOKENIZER_BYTES)
             description.update(truncation=None, padding=None)
             whole = tokenizers.Tokenizer.from_str(json.dumps(description))
             # Without added tokens, '</s>' in somebody's words is text.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pika_emotion import files
 from pika_emotion.errors import ConfigError
 from pika_emotion.parameters import CORE, Parameter
 
@@ -33,7 +34,7 @@ def read_token(values: Mapping[str, Any]) -> str | None:
     if not file:
         return None
     try:
-        token = Path(file).expanduser().read_text(encoding="utf-8").strip()
+        token = files.read_text(Path(file).expanduser()).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"monitor.token_file '{file}' cannot be read ({type(error).__name__}); "

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -21,7 +22,13 @@ from pika_emotion.server.gate import Gate, failure, json_response
 from pika_emotion.server.tagging import HttpTagging
 from pika_emotion.version import __version__
 
-_OPEN = ("/docs", "/openapi.json")  # say nothing of this server, and a browser has no token yet
+# What the page of documentation loads, so that it works without the internet.
+_ASSETS = "/docs-assets"
+# These say nothing of this server, and a browser has no token yet.
+_OPEN = (
+    "/docs", "/openapi.json",
+    *(f"{_ASSETS}/{file}" for file in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")),
+)  # fmt: skip
 _ABOUT = (
     "Tags each reply of the robot Pika with an emotion and whether to celebrate. "
     "Texts are cleaned and shortened as the node does it."
@@ -43,9 +50,9 @@ def create_app(tagging: HttpTagging, token: str | None = None) -> FastAPI:
         yield
         tagging.end_waiting()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="pika_emotion", version=__version__, description=_ABOUT,
-        lifespan=lifespan, redoc_url=None,
+        lifespan=lifespan, redoc_url=None, static_url=_ASSETS,
     )  # fmt: skip
 
     @app.post(

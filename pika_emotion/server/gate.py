@@ -1,4 +1,4 @@
-"""What every HTTP request passes before the application: the clock, the count, the token, the size.
+"""What every HTTP request passes before the application: clock, count, token, origin, size.
 
 Whatever goes wrong further in becomes an answer in OpenAI's shape and a line in the log that says
 where; neither holds anybody's words.
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pika_emotion.errors import where
+from pika_emotion.hosts import is_ours, is_own_page
 
 BODY_BYTES = 256 * 1024
 # What is sent beyond the limit is read and dropped, so that the caller sees the refusal and not
@@ -103,6 +104,8 @@ class Gate:
             )
             refusal.headers["WWW-Authenticate"] = "Bearer"
             await refusal(scope, receive, send)
+        elif (foreign := self._foreign(scope)) is not None:
+            await foreign(scope, receive, send)
         elif size > BODY_BYTES:
             refusal = failure(
                 413, f"the body is larger than {BODY_BYTES} bytes; send one turn and no history"
@@ -118,6 +121,18 @@ class Gate:
         shown = next((v for name, v in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = shown.partition(b" ")
         return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
+
+    def _foreign(self, scope: Scope) -> Response | None:
+        """Refuse what a page of another site sends; where a token is asked for, it has none."""
+        if self._token is not None:
+            return None
+        shown = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        host, origin = shown.get(b"host", ""), shown.get(b"origin")
+        if not is_ours(host):
+            return failure(421, "the Host header names another machine; use this one's address")
+        if origin is not None and not is_own_page(origin, host):
+            return failure(403, "a page of another site asks; call from a program, or with a token")
+        return None
 
 
 async def _read(receive: Receive) -> tuple[bytes, int] | None:

@@ -12,6 +12,8 @@ from pika_emotion.errors import ConfigError
 _BACKLOG = 512
 # So long after a signal, answers that are under way are waited for. A deadline is shorter, mostly.
 _GRACE_S = 5
+# More connections at once are told to come later: nobody can take up all of this machine's memory.
+_MOST_CONNECTIONS = 256
 
 
 def bind(host: str, port: int, *, guarded: bool) -> socket.socket:
@@ -63,6 +65,7 @@ def serve(app: FastAPI, listening: socket.socket) -> None:
         access_log=False,  # it would have the query, which a mistaken caller may fill with words
         server_header=False,
         ws="none",
+        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_S,
     )
     uvicorn.Server(config).run(sockets=[listening])

@@ -163,7 +163,7 @@ def settings_from_text(name: str, assignments: Sequence[str]) -> dict[str, Any]:
         wanted = type(known[key].default)
         try:
             value = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{key} '{text}' is not YAML; put it in quotes") from error
         if wanted is float and type(value) is int:
             value = float(value)

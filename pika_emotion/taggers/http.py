@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from pika_emotion import files
 from pika_emotion.chat import Chat, ChatFormat
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import (
@@ -111,7 +112,7 @@ def _key(settings: Mapping[str, Any]) -> str:
     if not file:
         return ""
     try:
-        key = Path(file).expanduser().read_text(encoding="utf-8")
+        key = files.read_text(Path(file).expanduser())
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"http.api_key_file '{file}' cannot be read; name a text file that holds the key"
