@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pika_emotion.errors import ConfigError
+from pika_emotion.patterns import compile_patterns
 from pika_emotion.text import CHILD_CHARS, clean_child, clean_reply
 
 DEFAULT_EVENTS = (r"\[[A-Za-z_ ]+\]", r"BUTTON_[A-Z0-9_]+")
@@ -82,7 +82,7 @@ class EventRules:
         silences: nothing was heard; gives way to any words of the same turn.
 
     Raises:
-        ConfigError: a pattern is not a regular expression.
+        ConfigError: a pattern is not a regular expression, or could take long to match.
     """
 
     events: tuple[str, ...] = DEFAULT_EVENTS
@@ -91,8 +91,8 @@ class EventRules:
     _silences: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_events", _compile(self.events))
-        object.__setattr__(self, "_silences", _compile(self.silences))
+        object.__setattr__(self, "_events", compile_patterns(self.events))
+        object.__setattr__(self, "_silences", compile_patterns(self.silences))
 
     def is_silence(self, text: str) -> bool:
         """Whether the transcript says that nothing was heard."""
@@ -101,19 +101,6 @@ class EventRules:
     def is_event(self, text: str) -> bool:
         """Whether the transcript is anything but speech."""
         return self.is_silence(text) or any(pattern.fullmatch(text) for pattern in self._events)
-
-
-def _compile(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    # Each by itself: joined, one's flags, groups and back references would change the others.
-    compiled = []
-    for pattern in patterns:
-        try:
-            compiled.append(re.compile(pattern))
-        except (re.error, OverflowError) as error:
-            raise ConfigError(
-                f"event pattern '{pattern}' is not a regular expression ({error}); correct it"
-            ) from error
-    return tuple(compiled)
 
 
 def make_turn(question: str, child: str, reply: str, rules: EventRules | None = None) -> Turn:
@@ -173,14 +160,13 @@ class Dialogue:
         """Return the turn as a partial text makes it look; the conversation stays as it is."""
         if message.role is Role.CHILD_PARTIAL:
             heard = () if self._answered else self._heard
-            question = self._utterance if self._answered else self._question
-            return self._turn((*heard, clean_child(message.text)), "", question)
+            return self._turn((*heard, clean_child(message.text)), "", self._utterance)
         return self._turn(self._heard, clean_reply(message.text))
 
     def _turn(self, heard: tuple[str, ...], reply: str, question: str | None = None) -> Turn:
         spoken = [text for text in heard if not self.rules.is_silence(text)]
         child = " ".join(spoken) or (heard[-1] if heard else "")
-        event = all(self.rules.is_event(text) for text in spoken or heard)
+        event = all(self.rules.is_event(text) for text in heard)
         asked = self._question if question is None else question
         return Turn(asked, clean_child(child), reply, event)
 

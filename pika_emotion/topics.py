@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -100,8 +101,11 @@ class Input:
         self._subscription: Any = None
         self._first: list[Message] = []
 
-    def subscribe(self, wake: Callable[[], None]) -> None:
-        """Subscribe; ``wake`` is called after a first message was taken and waits to be read."""
+    def subscribe(self, wake: Callable[[], None], group: Any = None) -> None:
+        """Subscribe; ``wake`` is called after a first message was taken and waits to be read.
+
+        ``group`` is the callback group; None for one of its own.
+        """
 
         def callback(message: Any, info: Mapping[str, Any]) -> None:
             self._first.append(self._read(message, info))
@@ -119,6 +123,9 @@ class Input:
                 ),
             ),
             qos_overriding_options=_QOS_OVERRIDES,
+            # A group keeps a reference to everything that was ever in it (rclpy 7.1): the node's
+            # own would grow with each activation.
+            callback_group=group or MutuallyExclusiveCallbackGroup(),
         )
 
     def unsubscribe(self) -> None:

@@ -1,5 +1,6 @@
 """Fixtures shared by the tests; ``test`` is importable, so that ``scripted`` can be named."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,24 @@ from pika_emotion.tag import Tag
 TEST = Path(__file__).parent
 ROOT = TEST.parent
 sys.path.insert(0, str(TEST))
+
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # a worker's environment, which runs tests without properties
+    pass
+else:
+    # The same cases in every run, or new ones for as long as 'make fuzz' says; see docs/soak.md.
+    settings.register_profile(
+        "ci",
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.register_profile(
+        "fuzz", max_examples=300, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,89 @@
+"""Regular expressions that users write into parameters: compiled, and refused where they are slow.
+
+A transcript is matched between its receipt and its tag, and a match cannot be interrupted. So a
+pattern is refused that could be tried in too many ways on the longest transcript there is.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pika_emotion.errors import ConfigError
+from pika_emotion.text import CHILD_CHARS
+
+try:
+    from re import _constants as codes  # type: ignore[attr-defined]
+    from re import _parser as parser  # type: ignore[attr-defined]
+except ImportError:  # Python 3.10
+    import sre_constants as codes
+    import sre_parse as parser
+
+# What each kind of part is made of, of which one matches.
+_ALTERNATIVES: dict[Any, Callable[[Any], list[Any]]] = {
+    codes.BRANCH: lambda argument: argument[1],
+    codes.SUBPATTERN: lambda argument: [argument[3]],
+    codes.ASSERT: lambda argument: [argument[1]],
+    codes.ASSERT_NOT: lambda argument: [argument[1]],
+    codes.GROUPREF_EXISTS: lambda argument: [argument[1], argument[2] or []],
+    getattr(codes, "ATOMIC_GROUP", None): lambda argument: [argument],  # from Python 3.11 on
+}
+# So many are tried in some tens of milliseconds at worst.
+_MOST_WAYS = 350_000
+# More than this is too much, however much more; keeps the count a number.
+_CEILING = 10**12
+
+
+def compile_patterns(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
+    """Compile patterns, each by itself.
+
+    Raises:
+        ConfigError: one is not a regular expression, or could take long on some transcript.
+    """
+    return tuple(_compile(pattern) for pattern in patterns)
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+        ways = _of_all(parser.parse(pattern))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ConfigError(
+            f"event pattern '{pattern}' is not a regular expression ({error}); correct it"
+        ) from error
+    if ways > _MOST_WAYS:
+        raise ConfigError(
+            f"event pattern '{pattern}' could be tried in too many ways on a long transcript, and "
+            "the tag would be late; repeat plain characters only (such as [A-Z_]+), not groups "
+            "that repeat or have alternatives, and at most twice without a limit"
+        )
+    return compiled
+
+
+def _of_all(items: Iterable[Any]) -> int:
+    ways = 1
+    for code, argument in items:
+        ways = min(ways * _of_one(code, argument), _CEILING)
+    return ways
+
+
+def _of_one(code: Any, argument: Any) -> int:
+    """Return in how many ways a part can match at one place, at most."""
+    if code in _ALTERNATIVES:
+        return sum(map(_of_all, _ALTERNATIVES[code](argument)))
+    if isinstance(argument, tuple) and len(argument) == 3:  # every kind of repetition
+        least, most, body = argument
+        return _of_repeated(_of_all(body), least, most)
+    return 1
+
+
+def _of_repeated(ways: int, least: int, most: int) -> int:
+    most = min(int(most), CHILD_CHARS)
+    least = min(int(least), most)
+    if ways == 1:
+        return most - least + 1
+    total = 0
+    for times in range(least, most + 1):
+        total += ways**times
+        if total > _CEILING:
+            return _CEILING
+    return total
