@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pika_emotion.crashes import keep_private
 from pika_emotion.errors import PikaEmotionError
 from pika_emotion.version import __version__
 
@@ -28,6 +29,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code (0 done, 1 a fault named on stderr, 2 wrong usage)."""
+    if argv is None:  # started as a program, not called by one
+        keep_private()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="pika-emotion", description=__doc__)
     parser.add_argument("--version", action="version", version=f"pika-emotion {__version__}")

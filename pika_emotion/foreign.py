@@ -69,8 +69,10 @@ def _use_our_package() -> None:
 def main() -> int:
     """Do the job that the first argument names; print its answer as one line."""
     _use_our_package()
+    from pika_emotion.crashes import keep_private
     from pika_emotion.errors import PikaEmotionError
 
+    keep_private()
     result, sys.stdout = sys.stdout, sys.stderr
     try:
         order = json.load(sys.stdin)

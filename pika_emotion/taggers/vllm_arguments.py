@@ -7,12 +7,17 @@ from typing import Any
 from pika_emotion.errors import TaggerError
 
 # Set before vLLM is imported: its engine in this process, nothing sent anywhere, nobody's words in
-# its log, and no thread of ours tied to one core.
+# its log, what torch listens on for itself (even of one process) not on the robot's network, and no
+# thread of ours tied to one core.
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_HOST_IP": "127.0.0.1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
 }
 DEFAULT_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",

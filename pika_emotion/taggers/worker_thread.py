@@ -8,8 +8,10 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 
+from pika_emotion.errors import where
 from pika_emotion.taggers.worker_process import Worker
 
 # How long is waited for a step to end before its thread is left to itself.
@@ -61,6 +63,8 @@ class WorkerThread:
             code = 0  # the other end is gone, and so is our work
         except SystemExit:
             pass  # the engine has given itself up
+        except BaseException as error:  # told without its message, which may quote somebody
+            print(f"the engine's thread ended: {where(error)}", file=sys.stderr, flush=True)
         finally:
             self.returncode = code
             self._socket.close()

@@ -127,6 +127,8 @@ class Server:
             return await self.broken_off(request)
         if fault == "moved":
             raise web.HTTPFound("http://127.0.0.1:9/")
+        if fault.startswith("echo"):
+            return await self.echo(request, int(fault.removeprefix("echo ")))
         top = [{f"token_id:{t}": float("nan") for t in range(5000)}]
         answers = {
             "busy": lambda: web.json_response({}, status=429, headers={"Retry-After": "0.6"}),
@@ -140,6 +142,13 @@ class Server:
         if fault in answers:
             return answers[fault]()
         return self.refuse("you said: a secret", int(fault))
+
+    async def echo(self, request, status):
+        """Answer with what was asked, as servers do in their errors."""
+        said = await request.text()
+        if status == 200:
+            return web.json_response({"choices": [{"finish_reason": said}] * 2})
+        return self.refuse(f"cannot read {said}", status)
 
     async def broken_off(self, request):
         """Send nothing, a little, or much but slowly."""

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from pika_emotion.errors import TaggerError
+from pika_emotion.labels import LabelSet
 from pika_emotion.parameters import Parameter
 from pika_emotion.tag import Tag
 from pika_emotion.taggers.worker import WorkerTagger
@@ -12,22 +13,32 @@ from pika_emotion.taggers.worker import WorkerTagger
 PARAMETERS = (
     Parameter("scripted.does", "answers", "what the primary does"),
     Parameter("scripted.in_worker", False, "whether it does it in a process of its own"),
+    Parameter("scripted.while", "", "it does it only while this file is there; empty: always"),
+    Parameter("scripted.stall_s", 1.0, "a worker silent for so long while asked is replaced, s"),
 )
 
 ENGINE = f"{Path(__file__).with_name('engine.py')}:create"
 
 
 def create(labels, settings):
+    if settings["scripted.does"] == "cannot_be_made":
+        time.sleep(0.3)
+        raise RuntimeError("a fault of the tagger's author")
     if settings["scripted.in_worker"]:
         return WorkerTagger(
             "scripted",
             ENGINE,
-            {"does": settings["scripted.does"]},
+            {"does": settings["scripted.does"], "while": settings["scripted.while"]},
             labels,
-            stall_s=1.0,
+            stall_s=settings["scripted.stall_s"],
             first_pause_s=0.2,
         )
-    return Scripted(labels, settings["scripted.does"])
+    return Scripted(labels, settings["scripted.does"], settings["scripted.while"])
+
+
+def active(does, while_file):
+    """What is done now: sound answers where the file that switches a fault on is not there."""
+    return does if not while_file or Path(while_file).exists() else "answers"
 
 
 def angry(labels, name="scripted"):
@@ -40,11 +51,15 @@ def angry(labels, name="scripted"):
 class Scripted:
     name = "scripted"
 
-    def __init__(self, labels, does):
+    def __init__(self, labels, does, while_file=""):
         self._labels = labels
-        self._does = does
+        self._told = (does, while_file)
         self.hints = []
         self.closed = False
+
+    @property
+    def _does(self):
+        return active(*self._told)
 
     def load(self):
         if self._does == "never_loads":
@@ -60,6 +75,8 @@ class Scripted:
     def tag(self, turn, deadline):
         if self._does == "sleeps":
             time.sleep(10)
+        if self._does == "slow":
+            time.sleep(0.2)
         if self._does == "late":
             time.sleep(max(0.0, deadline - time.monotonic()) + 0.02)
         if self._does == "raises":
@@ -70,6 +87,8 @@ class Scripted:
             return {"emotion": "angry"}
         if self._does == "gives_nan":
             return Tag(self._labels, (float("nan"),) * len(self._labels), 0.0, self.name)
+        if self._does == "short":
+            return angry(LabelSet(self._labels.labels[:-1]))
         return angry(self._labels)
 
     def describe(self):
