@@ -36,7 +36,7 @@ class MonitorProcess:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "ROS_LOG_DIR": str(tmp_path)},
             )
-        until(lambda: "http://" in self.output or self.process.poll() is not None)
+        until(lambda: "http://" in self.output or self.process.poll() is not None, 60.0)
         found = re.search(r"http://\S+:(\d+)/", self.output)
         self.port = int(found[1]) if found else None
 
@@ -55,7 +55,7 @@ class MonitorProcess:
             body = json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, body, headers)
         try:
-            return _DIRECT.open(request, timeout=20)
+            return _DIRECT.open(request, timeout=60)
         except urllib.error.HTTPError as response:
             return response
 
@@ -70,7 +70,7 @@ class MonitorProcess:
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def close(self):
         if self.process.poll() is None:

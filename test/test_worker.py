@@ -66,18 +66,24 @@ def test_it_answers(make, labels):
 
 
 def test_requests_that_come_together_share_a_step(make):
-    tagger = make("echoes", max_requests=64)
+    tagger = make("echoes", max_requests=64, stall_s=60.0)
     tagger.load()
     os.kill(pid_of(tagger), signal.SIGSTOP)
-    shares = []
+    shares, sent, send = [], [], tagger._send
+
+    def send_and_tell(packet):
+        send(packet)
+        sent.append(packet)
+
+    tagger._send = send_and_tell
 
     def ask():
-        shares.append(round(100 * tagger.tag(TURN, soon()).celebrate))
+        shares.append(round(100 * tagger.tag(TURN, soon(60.0)).celebrate))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
-    until(lambda: len(tagger._requests) == 8)
+    until(lambda: len(sent) == 8)
     os.kill(pid_of(tagger), signal.SIGCONT)
     for thread in threads:
         thread.join()
@@ -90,6 +96,7 @@ def test_requests_that_come_together_share_a_step(make):
         ("fails_to_load", TaggerError, "no GPU; set tagger to reflex"),
         ("crashes_loading", TaggerError, "ended with exit code 7"),
         ("raises_loading", TaggerError, "^RuntimeError in the engine$"),
+        ("is_too_big", TaggerError, "the engine is out of memory; free some"),
     ],
 )
 def test_a_load_that_fails_says_why(make, does, error, match):
@@ -117,6 +124,26 @@ def test_an_answer_that_fails_says_why_and_quotes_nobody(make, does, error, matc
     for _ in range(2):  # the engine goes on after a fault
         with pytest.raises(error, match=match):
             tagger.tag(TURN, soon())
+
+
+def test_what_changes_while_it_serves_is_told_and_ends_with_the_worker(make):
+    tagger = make("on_gpu", first_pause_s=30.0)
+    tagger.load()
+    until(lambda: tagger.describe().get("gpu_memory_total_mb") == "16384")
+    first = int(tagger.describe()["gpu_memory_held_mb"])
+    assert tagger.tag(TURN, soon())
+    until(lambda: int(tagger.describe()["gpu_memory_held_mb"]) > first)
+    os.kill(pid_of(tagger), signal.SIGKILL)
+    until(lambda: "gpu_memory_total_mb" not in tagger.describe())
+
+
+def test_a_status_that_fails_is_left_out_and_stops_nothing(make, labels):
+    tagger = make("status_fails")
+    tagger.load()
+    until(lambda: "gpu_memory_total_mb" in tagger.describe())
+    until(lambda: "gpu_memory_total_mb" not in tagger.describe())
+    assert tagger.tag(TURN, soon()) == angry(labels)
+    assert tagger.describe()["worker restarts"] == "0"
 
 
 def test_before_load_it_is_loading(make):

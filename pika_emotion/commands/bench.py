@@ -222,11 +222,11 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         _wait_for_primary(probe, options.load_timeout)
         loaded_s = time.monotonic() - started
         said = demo_conversation()
-        _converse(probe, said, options.warm_up, 1.0 / options.rate)
+        converse(probe, said, options.warm_up, 1.0 / options.rate)
         probe.wait_for_tags(5.0)
         probe.forget()
         with StallWatch() as watch:
-            _converse(probe, said, round(options.rate * options.seconds), 1.0 / options.rate)
+            converse(probe, said, round(options.rate * options.seconds), 1.0 / options.rate)
             probe.wait_for_tags(5.0)
         summary = probes.summarize(probe, options.deadline_ms)
         case = {
@@ -271,7 +271,7 @@ def _wait_for_primary(probe: Any, timeout_s: float) -> None:
         time.sleep(0.2)
 
 
-def _converse(probe: Any, said: Sequence[tuple[bool, str]], replies: int, pause_s: float) -> None:
+def converse(probe: Any, said: Sequence[tuple[bool, str]], replies: int, pause_s: float) -> None:
     """Say so many of Pika's replies at a fixed rate (open loop), and the child's words between."""
     begun = time.monotonic()
     done = 0

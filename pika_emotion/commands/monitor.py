@@ -1,11 +1,15 @@
 """``pika-emotion monitor``: serve a live page about a running node."""
 
 import argparse
+import os
 from contextlib import closing
 
 from pika_emotion.commands import import_extra
 from pika_emotion.errors import ConfigError
 from pika_emotion.monitor import settings
+
+# Where cores are few, the robot's work comes before its picture.
+_NICE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
             "source the workspace's setup file"
         ) from error
     web = import_extra("pika_emotion.monitor.web", "the monitor", "Starlette", "serve")
+    os.nice(_NICE)
     arguments = ["monitor", "--ros-args", *options.ros_args]
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)

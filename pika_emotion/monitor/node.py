@@ -7,6 +7,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -25,6 +27,21 @@ from pika_emotion.topics import Input
 
 Emit = Callable[[str, dict[str, Any]], None]
 _TEXT_FIELDS = ("data", "text", "final")
+# So often the monitor looks for words whose tags came before them.
+_LOOK_S = 0.1
+
+
+class _Unwoken(CallbackGroup):
+    """Subscriptions that wake nobody: their messages are taken when something else happens."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        return
 
 
 class MonitorNode:
@@ -84,8 +101,12 @@ class MonitorNode:
                 Input(self._node, "pika/reply", self._reply,
                       (Role.REPLY, Role.REPLY_PARTIAL), depth, health),
             ]  # fmt: skip
+            # A reply reaches the node and us at once: who wakes for it takes time from its tag.
+            unwoken = _Unwoken()
             for source in self._inputs:
-                source.subscribe(self._hear)
+                source.subscribe(self._hear, unwoken)
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._node.create_timer(_LOOK_S, self._hear, clock=steady)
         self._node.create_subscription(
             EmotionTag, "emotion_tag", self._on_tag, QoSProfile(depth=depth)
         )
@@ -145,12 +166,11 @@ class MonitorNode:
                 self._emit("turn", {"n": late[0], **_texts(late[1])})
 
     def _on_tag(self, tag: Any, info: Any) -> None:
-        # An executor does not keep the order between topics: the reply may be there, not taken.
         self._hear()
         published_ns = info["source_timestamp"] or time.time_ns()
         latency_ns = tag.latency.sec * 1_000_000_000 + tag.latency.nanosec
         self._tags += 1
-        turn = self._turns.of_tag(self._tags, tag.reply_id, published_ns - latency_ns)
+        turn = self._turns.of_tag(self._tags, tag.seq, tag.reply_id, published_ns - latency_ns)
         self._emit("tag", _event(self._tags, tag, published_ns, latency_ns, turn))
 
     def _on_diagnostics(self, array: Any) -> None:

@@ -44,6 +44,7 @@ class Turns:
         self._dialogue = dialogue
         self._replies: deque[_Reply] = deque(maxlen=_MOST)
         self._tags: deque[_Tag] = deque(maxlen=_MOST)
+        self._last_seq: int | None = None
 
     def heard(self, message: Message) -> tuple[int, Turn] | None:
         """Take one message; partial ones do not matter here.
@@ -64,11 +65,12 @@ class Turns:
         self._replies.append(reply)
         return None
 
-    def of_tag(self, n: int, reply_id: str, received_ns: int) -> Turn | None:
+    def of_tag(self, n: int, seq: int, reply_id: str, received_ns: int) -> Turn | None:
         """Return the turn that a tag is about; None where its reply was not heard yet.
 
         Args:
-            n: the tag's number, which ``heard`` may return later.
+            n: the tag's number here, which ``heard`` may return later.
+            seq: its number by the node.
             reply_id: the reply's id, or empty.
             received_ns: when the node received the reply, by the clock of the source times.
         """
@@ -79,7 +81,11 @@ class Turns:
             self._tags.popleft()
         fitting = [reply for reply in self._replies if tag.is_about(reply)]
         prompt = [reply for reply in fitting if reply.at_ns >= received_ns - _PROMPT_NS]
-        for found in (prompt or fitting)[:1]:
+        # Replies of tags that were missed would shift every later pair.
+        missed = 0 if self._last_seq is None else max(0, seq - self._last_seq - 1)
+        self._last_seq = seq
+        found_in = prompt or fitting
+        for found in found_in[min(missed, len(found_in) - 1) :][:1]:
             while self._replies.popleft() is not found:
                 pass
             return found.turn

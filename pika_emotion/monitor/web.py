@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import ipaddress
 import json
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pika_emotion import resources
 from pika_emotion.errors import ConfigError
+from pika_emotion.hosts import is_ours, is_own_page
 from pika_emotion.monitor.feed import Feed
 from pika_emotion.monitor.node import MonitorNode
 
@@ -30,15 +31,20 @@ _FILES = {
     "login": "login.html",
 }  # fmt: skip
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+# What the login's page says after a wrong token alone.
+_WRONG = re.compile(rb"<!--wrong-->.*<!--/wrong-->")
 _COOKIE = "pika_monitor"
 # What a visitor without a token may see: where to give it.
 _OPEN = ("/login", "/style.css")
 _BODY_BYTES = 32_768
 _GRACE_S = 3
+_MOST_CONNECTIONS = 256
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: a browser then does not tell where the login's form comes from either.
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 
@@ -54,8 +60,6 @@ class Gate:
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = token
-        name = socket.gethostname().lower()
-        self._names = {"localhost", name, f"{name}.local"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, or refuse it."""
@@ -68,28 +72,15 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not self._is_ours(host):
+        if not is_ours(host):
             return _told(421, "the Host header names another machine; use this one's address")
-        if scope["method"] == "POST" and urlsplit(headers.get("origin", "")).netloc != host:
+        if scope["method"] == "POST" and not is_own_page(headers.get("origin", ""), host):
             return _told(403, "this request came from another site; use the page itself")
         if self._token is None or scope["path"] in _OPEN or self._shows_token(headers):
             return None
         if scope["path"] == "/":
             return RedirectResponse("/login", 303, _HEADERS)
         return _told(401, "the token is missing or wrong; give it on /login")
-
-    def _is_ours(self, host: str) -> bool:
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        except ValueError:
-            return False
-        if name in self._names:
-            return True
-        try:
-            ipaddress.ip_address(name)  # nobody else's name can become a bare address
-        except ValueError:
-            return False
-        return True
 
     def _shows_token(self, headers: Headers) -> bool:
         assert self._token is not None
@@ -123,6 +114,8 @@ def create_app(node: MonitorNode, token: str | None, server: "Server") -> ASGIAp
 
     async def file(request: Request) -> Response:
         content, kind = files[request.url.path]
+        if "wrong" not in request.query_params:
+            content = _WRONG.sub(b"", content)
         return Response(content, headers=_HEADERS, media_type=kind)
 
     async def events(_: Request) -> Response:
@@ -143,7 +136,7 @@ def create_app(node: MonitorNode, token: str | None, server: "Server") -> ASGIAp
         try:
             turn = json.loads(await _body(request))
             texts = [turn.get(name, "") for name in ("question", "child", "reply")]
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return _told(400, "the body is no JSON object of at most 32 kB; send one turn")
         if not all(isinstance(text, str) for text in texts) or not texts[2].strip():
             return _told(400, "question, child and reply must be texts, and reply not empty")
@@ -186,6 +179,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 ws="none",
+                limit_concurrency=_MOST_CONNECTIONS,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )

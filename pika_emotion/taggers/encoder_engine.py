@@ -126,6 +126,10 @@ class EncoderEngine:
             for request_id, ids, row, chance in zip(taken, rows, scores, chances, strict=True)
         ]
 
+    def status(self) -> Mapping[str, str]:
+        """Return nothing: onnxruntime does not tell its memory."""
+        return {}
+
     def close(self) -> None:
         """Give the model back."""
         self._session = None

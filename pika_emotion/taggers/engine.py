@@ -46,6 +46,9 @@ class Engine(Protocol):
     def step(self) -> Sequence[Result]:
         """Do one step of work; return the requests that it finished."""
 
+    def status(self) -> Mapping[str, str]:
+        """Return what changes while it serves, such as its memory; asked only while it is idle."""
+
     def close(self) -> None:
         """Give everything back."""
 

@@ -196,6 +196,10 @@ class Bench:
         """Return nothing."""
         return []
 
+    def status(self) -> Mapping[str, str]:
+        """Return nothing: all that it has found is in its card."""
+        return {}
+
     def close(self) -> None:
         """End the engine."""
         self._engine.close()

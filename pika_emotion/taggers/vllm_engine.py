@@ -178,6 +178,10 @@ class VllmEngine:
                 results += self._finish(output)
         return results
 
+    def status(self) -> Mapping[str, str]:
+        """Return the GPU's memory; nothing without a GPU."""
+        return vllm_model.gpu_memory()
+
     def close(self) -> None:
         """End the engine and give its memory back, as far as vLLM does so in a process."""
         if self._loaded:

@@ -115,6 +115,20 @@ def end(engine: Any) -> None:
         core.shutdown()
 
 
+def gpu_memory() -> dict[str, str]:
+    """Return the GPU's memory in MiB: what PyTorch holds in this process, what is free, and all.
+
+    Empty where this process uses no GPU. On a Jetson it is the memory of the whole robot.
+    """
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    found = {"held": torch.cuda.memory_reserved(), "free": free, "total": total}
+    return {f"gpu_memory_{name}_mb": str(size >> 20) for name, size in found.items()}
+
+
 def longest_turn(prompt: Prompt) -> int:
     """Return the tokens of the longest step that one reply makes."""
     return prompt.longest - len(prompt.prefix)

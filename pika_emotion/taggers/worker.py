@@ -101,6 +101,7 @@ class WorkerTagger:
         self._heard_at = 0.0
         self._progress = "not started"
         self._card: dict[str, str] = {}
+        self._status: dict[str, str] = {}
         self._restarts = 0
         self._answers = 0
         self._counts: Counter[str] = Counter()
@@ -162,10 +163,11 @@ class WorkerTagger:
         return self._tag_of(request.answer)
 
     def describe(self) -> Mapping[str, str]:
-        """Return the engine's card and the worker's state, pid and number of restarts."""
+        """Return the engine's card and status, and the worker's state, pid and restarts."""
         link = self._link
         return {
             **self._card,
+            **self._status,
             "worker": self._progress,
             "worker pid": str(link.pid) if link else "none",
             "worker restarts": str(self._restarts),
@@ -272,6 +274,8 @@ class WorkerTagger:
             if packet is None:
                 return
             self._heard_at = time.monotonic()
+            if "status" in packet:
+                self._status = {str(key): str(value) for key, value in packet["status"].items()}
             if "id" in packet:
                 self._count(packet.get("counts", {}))
                 self._finish(packet["id"], packet)
@@ -297,6 +301,7 @@ class WorkerTagger:
         else:
             self._progress = link.obituary()
         link.close()
+        self._status = {}
         self._fail_all("died")
 
     # Requests that wait for their answers.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pika_emotion.taggers.engine import Engine
 
 _PACKET_BYTES = 1 << 20
+# So often an engine that has nothing to do is asked for its status.
+_STATUS_S = 2.0
 
 
 def _load_file(name: str, path: Path, *, package: bool) -> ModuleType:
@@ -50,6 +52,8 @@ class Worker:
         self._socket = ours
         self._engine_path = engine_path
         self._deadlines: dict[int, float] = {}
+        self._status: dict[str, str] = {}
+        self._status_at = 0.0
 
     def run(self) -> None:
         """Load, then serve; returns when told to close or when the other end is gone."""
@@ -79,21 +83,27 @@ class Worker:
 
     def _read(self, engine: "Engine") -> bool:
         """Take in what has arrived, waiting only if there is nothing to do; False at the end."""
-        patience = 0.0 if engine.busy else None
+        patience = 0.0 if engine.busy else max(0.0, self._status_at - time.monotonic())
         while select.select([self._socket], [], [], patience)[0]:
             order = self._receive()
             if order is None or order["do"] == "close":
                 return False
             self._obey(engine, order)
             patience = 0.0
+        if not engine.busy and time.monotonic() >= self._status_at:
+            self._tell_status(engine)
         return True
 
     def _obey(self, engine: "Engine", order: dict[str, Any]) -> None:
         from pika_emotion.dialogue import Turn
+        from pika_emotion.errors import where
 
         turn = Turn(**order["turn"])
         if order["do"] == "prefill":
-            engine.prefill(turn)
+            try:
+                engine.prefill(turn)
+            except Exception as error:  # a hint is worth no engine
+                print(f"a hint failed: {where(error)}", file=sys.stderr, flush=True)
         elif time.monotonic() > order["deadline"]:
             self._send({"id": order["id"], "error": "asked after the deadline"})
         else:
@@ -102,6 +112,16 @@ class Worker:
                 engine.submit(order["id"], turn)
             except Exception as error:
                 self._fail(order["id"], error)
+
+    def _tell_status(self, engine: "Engine") -> None:
+        try:
+            status = dict(engine.status())
+        except Exception:  # a GPU that fails is told by the next step
+            status = {}
+        if status != self._status:
+            self._send({"status": status})
+            self._status = status
+        self._status_at = time.monotonic() + _STATUS_S
 
     def _step(self, engine: "Engine") -> None:
         self._expire(engine)
@@ -154,6 +174,8 @@ def _explain(error: Exception) -> str:
     # Another library's message may quote what was said; its type cannot.
     if isinstance(error, PikaEmotionError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return "the engine is out of memory; free some, or set a smaller model"
     return f"{type(error).__name__} in the engine"
 
 
@@ -164,11 +186,17 @@ def main() -> None:
     package = Path(__file__).resolve().parent.parent
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != package / "taggers"]
     _load_file("pika_emotion", package / "__init__.py", package=True)
+    from pika_emotion.crashes import keep_private
+
+    keep_private()
     with socket.socket(fileno=int(sys.argv[1])) as ours:
         try:
             Worker(ours, sys.argv[2]).run()
         except (BrokenPipeError, ConnectionResetError):
             return  # the other end is gone, and so is our work
+        except SystemExit as error:
+            # Python would print a text that is given instead of a code.
+            sys.exit(error.code if isinstance(error.code, int) else 1)
 
 
 if __name__ == "__main__":

@@ -50,13 +50,13 @@ export class Health {
     const at = (part) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))].toFixed(1) : "–");
     const values = this.status?.values ?? {};
     const facts = [
-      [say("state"), silent ? say("nonode") : `${values.state}: ${this.status.summary}`, silent || this.status.level > 0],
+      [say("state"), silent ? say("nonode") : values.state === this.status.summary ? values.state : `${values.state}: ${this.status.summary}`, silent || this.status.level > 0],
       [say("latency"), `p50 ${at(0.5)} · p95 ${at(0.95)} · p99 ${at(0.99)} ms`],
       [say("deadline"), `${this.deadline} ms`],
       [say("misses"), String(this.misses), this.misses > 0],
       [say("missed"), String(this.lost), this.lost > 0],
       [say("sources"), Object.entries(this.sources).map(([name, n]) => `${name} ${n}`).join(", ") || "–"],
-      ...Object.entries(values).filter(([key]) => /gpu/i.test(key)).map(([key, value]) => [key, value]),
+      ...gpu(values),
     ];
     fillList(document.getElementById("facts"), facts);
     fillList(document.getElementById("values"), Object.entries(values));
@@ -70,6 +70,15 @@ export class Health {
     svg.innerHTML = bins.map((n, i) => `<rect x="${i * 10 + 1}" y="${84 - (80 * n) / most}" width="8" height="${(80 * n) / most}"/>`).join("")
       + `<line x1="${x}" x2="${x}" y1="0" y2="84"/><text x="2" y="97">0</text><text x="${x}" y="97" text-anchor="middle">${this.deadline} ms</text>`;
   }
+}
+
+/** Return what is used of the GPU's memory, where a tagger tells it. */
+function gpu(values) {
+  const ending = (end) => Object.entries(values).find(([key]) => key.endsWith(end))?.[1];
+  const [held, free, total] = ["held", "free", "total"].map((name) => Number(ending(`gpu_memory_${name}_mb`)));
+  if (!total) return [];
+  const gb = (mb) => (mb / 1024).toFixed(1);
+  return [[say("gpu"), `${say("tagger")} ${gb(held)} · ${say("inuse")} ${gb(total - free)} / ${gb(total)} GiB`]];
 }
 
 function fillList(list, pairs) {

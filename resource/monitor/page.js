@@ -14,7 +14,7 @@ const stream = new Stream();
 const health = new Health();
 const face = new Face(byId("face"), servos, calm);
 const seen = { run: null, n: 0, labels: new Map(), current: null, link: "waiting", tried: null };
-const pageStats = (window.pikaPage = { frames: [], slowest: 0, arrivals: [], taken: 0, drawn: 0 }); // what the tests measure
+const pageStats = (window.pikaPage = { frames: [], slowest: 0, arrivals: [], dropped: 0, taken: 0, drawn: 0, painted: 0 }); // what the tests measure
 
 for (const name of ["head", "tilt", "left", "right"]) {
   const box = document.createElement("div");
@@ -73,11 +73,16 @@ function connect() {
   on("tag", (tag) => take(tag, true));
   on("turn", (turn) => stream.complete(turn));
   on("health", (status) => health.take(status));
-  on("dropped", ({ n }) => (byId("note").textContent = `${n} ${say("dropped")}`));
+  on("dropped", ({ n }) => {
+    pageStats.dropped += n;
+    byId("note").textContent = `${n} ${say("dropped")}`;
+  });
   events.addEventListener("error", () => {
     // A browser gives up where the answer is no stream of events, such as a restarting proxy's.
     link("lost");
     events.close();
+    // Another token than this browser's: the server sends the page itself to where it is asked for.
+    fetch("words.js").then((answer) => answer.status === 401 && location.reload(), () => {});
     setTimeout(connect, 1000);
   });
 }
@@ -98,6 +103,7 @@ requestAnimationFrame(function frame(at) {
   pageStats.frames.push(gap);
   if (pageStats.frames.length > 5000) pageStats.frames.shift();
   face.step(gap / 1000, at);
+  pageStats.painted++;
   caption();
   if (at - painted > 100) { // ten times a second is enough for what is read
     painted = at;

@@ -98,6 +98,8 @@ export class Stream {
     const keep = new Set(rows);
     for (const row of [...list.children]) if (!keep.has(row)) row.remove();
     rows.forEach((row, i) => list.children[i] !== row && list.insertBefore(row, list.children[i] ?? null));
+    if (this.focus) list.querySelector(this.focus)?.focus();
+    this.focus = null;
     if (!rows.length) list.append(make("li", { className: "small", textContent: say("noturns") }));
   }
 
@@ -129,16 +131,19 @@ export class Stream {
     return row;
   }
 
+  /** Open the correction of a turn, or close it with null; the focus follows. */
   fix(tag) {
+    const row = (tag ?? this.fixing)?.n;
     this.fixing = tag;
     this.rows = 0;
     this.stale = true;
-    requestAnimationFrame(() => requestAnimationFrame(() => byId("turns").querySelector(".fixing select")?.focus()));
+    this.focus = `[data-n="${row}"] ${tag ? ".fixing select" : ".fix"}`;
   }
 
   fixer(tag) {
     const chosen = tag.fixed ?? { emotion: tag.emotion, celebrate: tag.celebrate ? "yes" : "no" };
     const box = make("div", { className: "fixing" });
+    box.addEventListener("keydown", (event) => event.key === "Escape" && this.fix(null));
     const change = (field, options, show) => {
       const select = make("select", {}, ...options.map((value) => make("option", { value, textContent: show(value), selected: value === chosen[field] })));
       select.name = field;

@@ -9,7 +9,7 @@ const EN = {
   try: "Try it", question: "Pika asked", child: "The child says", reply: "Pika replies", send: "Say it",
   trynote: "Goes to the running node, like a real conversation: the robot's face shows it, too.", sent: "published", tagged: "tagged",
   health: "Health", state: "node", nonode: "no diagnostics from a node", latency: "latency", deadline: "deadline", misses: "over the deadline",
-  sources: "who answered", gpu: "GPU", details: "all diagnostics", celebrate: "celebrate", ms: "ms", correct: "correct", yes: "yes", no: "no",
+  sources: "who answered", gpu: "GPU memory", inuse: "all programs", details: "all diagnostics", celebrate: "celebrate", ms: "ms", correct: "correct", yes: "yes", no: "no",
   either: "either", corrected: "corrected", histogram: "latencies of the last 1000 tags", noturns: "No turn yet.", tagger: "tagger", newer: "newer turns wait",
 };
 
@@ -22,7 +22,7 @@ const VI = {
   try: "Thử", question: "Pika đã hỏi", child: "Bé nói", reply: "Pika đáp", send: "Gửi",
   trynote: "Gửi tới nút đang chạy như một cuộc trò chuyện thật: mặt của robot cũng sẽ đổi.", sent: "đã gửi", tagged: "đã gắn nhãn",
   health: "Tình trạng", state: "nút", nonode: "không có chẩn đoán từ nút nào", latency: "độ trễ", deadline: "hạn chót", misses: "quá hạn",
-  sources: "ai trả lời", gpu: "GPU", details: "mọi chẩn đoán", celebrate: "ăn mừng", ms: "ms", correct: "sửa", yes: "có", no: "không",
+  sources: "ai trả lời", gpu: "bộ nhớ GPU", inuse: "mọi chương trình", details: "mọi chẩn đoán", celebrate: "ăn mừng", ms: "ms", correct: "sửa", yes: "có", no: "không",
   either: "tùy", corrected: "đã sửa", histogram: "độ trễ của 1000 nhãn gần nhất", noturns: "Chưa có lượt nào.", tagger: "bộ gắn nhãn", newer: "lượt mới đang chờ",
 };
 
