@@ -33,6 +33,8 @@ from pika_emotion.taggers import Tagger
 # Between two attempts to load a primary whose server does not serve yet; it doubles.
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
+# How often a wait for the load looks whether it is still wanted.
+_LOOK_S = 0.1
 # For ``sys.setswitchinterval`` of a process that keeps deadlines: its threads hand Python's global
 # lock over this often at least.
 SWITCH_S = 0.001
@@ -159,14 +161,31 @@ class DeadlineTagger:
         for run in (self._load, self._hint, *[self._serve] * self._slots):
             threading.Thread(target=run, name=f"primary{run.__name__}", daemon=True).start()
 
-    def wait_loaded(self, timeout_s: float, *, patient: bool = False) -> None:
-        """Wait until the primary is loaded; with ``patient``, through attempts that fail, too.
+    def wait_loaded(
+        self,
+        timeout_s: float,
+        *,
+        patient: bool = False,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Wait until the primary is loaded.
+
+        Args:
+            timeout_s: how long, in seconds.
+            patient: whether to wait through attempts that fail.
+            unless: asked again and again; true ends the wait.
 
         Raises:
-            TaggerError: it failed to load, or did not in ``timeout_s`` seconds.
+            TaggerError: it failed to load, did not in time, or the wait was ended.
         """
         event = self._ended if patient else self._loaded
-        if not event.wait(timeout_s) and self._load_error is None:
+        end = time.monotonic() + timeout_s
+        while not event.wait(max(0.0, min(_LOOK_S, end - time.monotonic()))):
+            if unless():
+                raise TaggerError("the load of the primary tagger was not waited for any longer")
+            if time.monotonic() >= end:
+                break
+        if not event.is_set() and self._load_error is None:
             raise TaggerError(
                 f"primary tagger not loaded after {timeout_s:g} s; raise primary_load_timeout_s, "
                 "or set require_primary to false to serve with the reflex meanwhile"

@@ -38,12 +38,17 @@ _SPIN_S = 0.1
 class EmotionNode(LifecycleNode):
     """Subscribes to the conversation, publishes one ``EmotionTag`` for each reply.
 
+    Args:
+        ending: set when the program is to end; a transition that waits then waits no longer.
+        options: those of ``LifecycleNode``.
+
     Raises:
         ConfigError: a parameter is unknown, of another type, or out of range.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, ending: threading.Event | None = None, **options: Any) -> None:
         super().__init__("emotion_node", **options)
+        self._ending = ending or threading.Event()
         tagger = self._parameter_overrides.get("tagger")
         chosen = str(tagger.value) if tagger is not None else "reflex"
         self._known = {p.name: p for p in (*CORE, *taggers.all_parameters(chosen))}
@@ -130,12 +135,14 @@ class EmotionNode(LifecycleNode):
         serving = Serving(self, values, self._publisher, self._health)
         wait_s = values["primary_load_timeout_s"] if values["require_primary"] else None
         try:
-            serving.start(wait_s)
+            serving.start(wait_s, self._ending.is_set)
         except PikaEmotionError:
             serving.close()
             raise
         self._serving = serving
         # What lives from here on is looked at by the garbage collector no more: shorter pauses.
+        # But what an earlier configure froze may have died since.
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
 
@@ -223,7 +230,7 @@ def main(args: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: ending.set())
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = EmotionNode()
+        node = EmotionNode(ending)
     except Exception as error:
         # rclpy's message about a broken parameter file is a C++ one, but it names the file.
         print(f"emotion_node cannot start: {error}", file=sys.stderr)
@@ -240,7 +247,8 @@ def _run(node: EmotionNode, ending: threading.Event) -> int:
     executor.add_node(node)
     if node.get_parameter("autostart").value:
         done = TransitionCallbackReturn.SUCCESS
-        if node.trigger_configure() != done or node.trigger_activate() != done:
+        started = node.trigger_configure() == done and node.trigger_activate() == done
+        if not started and not ending.is_set():
             return 1
     while not ending.is_set():
         try:

@@ -1,5 +1,6 @@
 """Talks to a running node as a robot would, and keeps the account of its tags."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ class Row:
 
     Attributes:
         id: the utterance's id, or its number from 1.
-        sent_s: just before it was published.
+        sent_s: just before it was published; NaN for a tag that no reply waits for.
         received_s: when its tag arrived; None while there is none.
         tag: the tag; None while there is none.
     """
@@ -49,14 +50,26 @@ class Probe:
     Args:
         namespace: the node's.
         utterances: whether the node takes ``Utterance`` (with ids) and not ``String``.
+        unique_ids: whether no id comes twice: then a tag is its id's reply's, and a lost reply
+            shifts no tag to another one. Else the tags are the replies' in order.
+
+    Attributes:
+        rows: a row for each reply, in the order in which they were sent.
+        extras: tags for no reply, or for one that has its tag.
+        reordered: tags whose number is lower than that of one received before.
+        most_pending: the most replies that waited for their tags at one time.
     """
 
-    def __init__(self, namespace: str = "", *, utterances: bool = False) -> None:
+    def __init__(
+        self, namespace: str = "", *, utterances: bool = False, unique_ids: bool = False
+    ) -> None:
         self.rows: list[Row] = []
-        self.extra = 0
+        self.extras: list[Row] = []
         self.reordered = 0
         self.most_pending = 0
+        self._by_id: dict[str, Row] = {}
         self._utterances = utterances
+        self._unique_ids = unique_ids
         self._context = Context()
         rclpy.init(context=self._context)
         # An executor goes over every service of a node for each message: without them, what is
@@ -119,6 +132,7 @@ class Probe:
         with self._lock:
             row = Row(utterance_id or str(len(self.rows) + 1), time.monotonic())
             self.rows.append(row)
+            self._by_id[row.id] = row
             pending = sum(r.tag is None for r in self.rows[-_DEPTH:])
             self.most_pending = max(self.most_pending, pending)
         message = self._message(text, row.id)
@@ -134,9 +148,14 @@ class Probe:
     def forget(self) -> None:
         """Begin the account anew: what was said so far was the warm-up."""
         with self._lock:
-            self.rows = []
-            self.extra = self.reordered = self.most_pending = 0
+            self.rows, self.extras, self._by_id = [], [], {}
+            self.reordered = self.most_pending = 0
             self._first_seq = None
+
+    @property
+    def extra(self) -> int:
+        """How many tags no reply waited for."""
+        return len(self.extras)
 
     def _connected(self) -> bool:
         return bool(
@@ -159,12 +178,18 @@ class Probe:
                 self._first_seq = tag.seq
             self.reordered += tag.seq < self._last_seq
             self._last_seq = max(self._last_seq, tag.seq)
-            number = tag.seq - self._first_seq
-            if not 0 <= number < len(self.rows) or self.rows[number].tag is not None:
-                self.extra += 1
+            row = self._row_of(tag)
+            if row is None or row.tag is not None:
+                self.extras.append(Row(tag.reply_id, math.nan, received_s, tag))
                 return
-            self.rows[number].received_s = received_s
-            self.rows[number].tag = tag
+            row.received_s = received_s
+            row.tag = tag
+
+    def _row_of(self, tag: Any) -> Row | None:
+        if self._unique_ids:
+            return self._by_id.get(tag.reply_id)
+        number = tag.seq - (self._first_seq or 0)
+        return self.rows[number] if 0 <= number < len(self.rows) else None
 
     def _spin(self) -> None:
         try:

@@ -1,7 +1,7 @@
 """What the node has from configure to cleanup: taggers, topics and the pipeline between them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -79,15 +79,15 @@ class Serving:
         ]  # fmt: skip
         self._pipeline: Pipeline | None = None
 
-    def start(self, load_timeout_s: float | None) -> None:
-        """Begin to load the primary; with a timeout, wait for it.
+    def start(self, load_timeout_s: float | None, unless: Callable[[], bool]) -> None:
+        """Begin to load the primary; with a timeout, wait for it, unless that is true meanwhile.
 
         Raises:
-            TaggerError: it failed to load, or did not in time.
+            TaggerError: it failed to load, did not in time, or the wait was ended.
         """
         self.tagger.start()
         if load_timeout_s is not None:
-            self.tagger.wait_loaded(load_timeout_s, patient=True)
+            self.tagger.wait_loaded(load_timeout_s, patient=True, unless=unless)
 
     def follow(self, values: Mapping[str, Any]) -> None:
         """Take over the parameters that may change while the node runs."""

@@ -1,5 +1,6 @@
 """A real node in a process of its own, and a robot that talks with it over DDS."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from conftest import TEST
 from diagnostic_msgs.msg import DiagnosticArray
@@ -36,12 +38,43 @@ def until(condition, seconds=20.0):
     return value
 
 
+def workers_of(pid):
+    """The worker processes that a node has started."""
+    return [child for child in children_of(pid) if "worker_process.py" in command_of(child)]
+
+
+def children_of(pid):
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += [int(child) for child in task.read_text(encoding="ascii").split()]
+    return found
+
+
+def command_of(pid):
+    """A process's command line; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 class NodeProcess:
     """The installed program, started as a user would."""
 
-    def __init__(self, tmp_path, *arguments, params=None, log_level="info", namespace=""):
-        self.namespace = namespace or f"/t{next(_numbers)}"
-        command = [str(program()), "--ros-args", "-r", f"__ns:={self.namespace}"]
+    def __init__(
+        self,
+        tmp_path,
+        *arguments,
+        params=None,
+        log_level="info",
+        namespace="",
+        prefix=(),
+        environment=None,
+    ):
+        # Another run on this machine may have drawn the same domain.
+        self.namespace = namespace or f"/t{os.getpid()}_{next(_numbers)}"
+        command = [*prefix, str(program()), "--ros-args", "-r", f"__ns:={self.namespace}"]
         command += ["-r", f"/diagnostics:={self.namespace}/diagnostics", "--log-level", log_level]
         for name, value in (params or {}).items():
             command += ["-p", f"{name}:={value}"]
@@ -50,6 +83,7 @@ class NodeProcess:
             **os.environ,
             "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{TEST}",
             "ROS_LOG_DIR": str(tmp_path),
+            **(environment or {}),
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -106,6 +140,14 @@ class Robot(Probe):
         request = ChangeState.Request()
         request.transition.label = label
         return self.call(ChangeState, "change_state", request).success
+
+    def begin_transition(self, label):
+        """Ask for a transition and do not wait for it."""
+        request = ChangeState.Request()
+        request.transition.label = label
+        client = self._node.create_client(ChangeState, f"{self._name}/change_state")
+        assert client.wait_for_service(20.0), "no service change_state"
+        return client.call_async(request)
 
     @property
     def state(self):

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from ros import NodeProcess, Robot, conversation, expected_tags, until
+from ros import NodeProcess, Robot, conversation, expected_tags, until, workers_of
 from std_msgs.msg import String
 
 from pika_emotion import taggers
@@ -37,9 +37,9 @@ def start(tmp_path):
 def meet(start):
     robots = []
 
-    def meet(*arguments, utterances=False, active=True, **options):
+    def meet(*arguments, utterances=False, unique_ids=False, active=True, **options):
         node = start(*arguments, **options)
-        robot = Robot(node, utterances=utterances)
+        robot = Robot(node, utterances=utterances, unique_ids=unique_ids)
         robots.append(robot)
         if active:
             robot.wait_for_node(20.0)
@@ -167,7 +167,8 @@ def test_a_faulty_primary_costs_no_tag_and_the_tag_says_why(meet, does, expected
         params={
             "tagger": "scripted.tagger",
             "scripted.does": does,
-            "deadline_ms": 3000.0 if does == "answers" else 50.0,
+            # What the primary answers at all, it answers in time, on a machine in trouble too.
+            "deadline_ms": 50.0 if does in ("sleeps", "late") else 3000.0,
         }
     )
     if does not in ("never_loads", "fails_to_load"):
@@ -326,6 +327,24 @@ def test_a_storm_of_replies_is_tagged_or_counted_as_lost(meet):
     assert robot.reordered == 0
 
 
+def test_with_unique_ids_a_lost_reply_shifts_no_tag_to_another_one(meet):
+    kind = "pika_emotion/msg/Utterance"
+    node, robot = meet(
+        utterances=True,
+        unique_ids=True,
+        params={"transcript.type": kind, "reply.type": kind, "qos.depth": 10},
+    )
+    os.kill(node.process.pid, signal.SIGSTOP)
+    for number in range(100):
+        robot.pika_says("Hello!", f"id {number}")
+    os.kill(node.process.pid, signal.SIGCONT)
+    until(lambda: robot.rows[-1].tag)  # the newest are those that are kept
+    tagged = [row for row in robot.rows if row.tag is not None]
+    assert len(tagged) < 100
+    assert [row.tag.reply_id for row in tagged] == [row.id for row in tagged]
+    assert robot.extra == 0
+
+
 def test_an_instruction_in_the_childs_words_is_only_speech(meet):
     _, robot = meet()
     tags = robot.say(
@@ -420,6 +439,24 @@ def test_a_signal_ends_it_in_order(meet, number, autostart):
     assert node.end(number) == 0
     assert "Traceback" not in node.output
     assert "failed" not in node.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_primary(start, number):
+    node = start(
+        params={
+            "tagger": "scripted.tagger",
+            "scripted.does": "never_loads",
+            "scripted.in_worker": "true",
+            "require_primary": "true",
+        }
+    )
+    workers = until(lambda: workers_of(node.process.pid))
+    assert node.end(number, 60.0) == 0  # primary_load_timeout_s is 300
+    assert "Traceback" not in node.output
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
 
 
 def test_pending_replies_are_answered_before_it_ends(meet):
