@@ -7,6 +7,7 @@ import contextlib
 
 import rclpy
 from pika_emotion.msg import EmotionTag
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -51,7 +52,7 @@ class Face(Node):
 def main():
     """Run until Ctrl-C."""
     rclpy.init()
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(Face())
 
 
