@@ -52,12 +52,18 @@ def test_a_reply_that_follows_a_reply_keeps_the_turn():
     assert turns[-2:] == [Turn("Q?", "four", "Yes!"), Turn("Q?", "four", "Four it is.")]
 
 
-@pytest.mark.parametrize(("second", "kept"), [(32, True), (33, False)])
-def test_a_reply_after_the_turn_timeout_belongs_to_no_question(second, kept):
-    turns = play(
-        [("pika", "Q?", 0), ("child", "four", 1), ("pika", "Yes!", 2), ("pika", "A", second)]
-    )
-    assert turns[-1] == (Turn("Q?", "four", "A") if kept else Turn("", "", "A", event=True))
+@pytest.mark.parametrize(("at_ns", "kept"), [(32 * S, True), (32 * S + 1, False), (33 * S, False)])
+def test_a_reply_after_the_turn_timeout_belongs_to_no_question(at_ns, kept):
+    dialogue = Dialogue()
+    play([("pika", "Q?", 0), ("child", "four", 1), ("pika", "Yes!", 2)], dialogue)
+    turn = dialogue.pika_said("A", at_ns)
+    assert turn == (Turn("Q?", "four", "A") if kept else Turn("", "", "A", event=True))
+
+
+def test_a_turn_timeout_may_be_under_a_second():
+    dialogue = Dialogue(turn_timeout_s=0.5)
+    play([("pika", "Q?", 0), ("child", "four", 1), ("pika", "Yes!", 1)], dialogue)
+    assert dialogue.pika_said("Four.", S + S // 4) == Turn("Q?", "four", "Four.")
 
 
 def test_a_slow_reply_still_answers_the_child():
@@ -189,6 +195,12 @@ def test_a_child_heard_for_hours_without_a_reply_is_not_kept_for_hours():
     assert len(dialogue._heard) < 100
 
 
+def test_words_that_do_not_fit_behind_an_event_change_nothing():
+    pressed = "BUTTON_".ljust(CHILD_CHARS, "A")
+    turns = play([("child", pressed, 0), ("child", "four", 1), ("pika", "R", 2)])
+    assert turns == [Turn("", pressed, "R", event=True)]
+
+
 @pytest.mark.parametrize(
     "child", ["four", "", "SILENCE", "BUTTON_A", "a\x00b", "ha " * 999], ids=range(6)
 )
@@ -234,6 +246,12 @@ def test_hints_show_what_the_turn_may_become_and_change_nothing():
         Turn("Q?", "four", "Ye"),
     ]
     assert turns == answer(with_hints=False)[0]
+
+
+def test_a_partial_transcript_after_a_reply_begins_a_turn():
+    dialogue = Dialogue()
+    play([("pika", "Q?", 0), ("child", "four", 1), ("pika", "Yes!", 2)], dialogue)
+    assert dialogue.hint(partial(Role.CHILD_PARTIAL, "and n")) == Turn("Yes!", "and n", "")
 
 
 # Order.

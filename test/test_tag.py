@@ -63,6 +63,7 @@ def test_a_rounding_error_is_mended():
     mended = tag((0.5004, 0.3, 0.2), celebrate=1.0004)
     assert math.fsum(mended.scores) == pytest.approx(1.0, abs=1e-12)
     assert mended.celebrate == 1.0
+    assert tag(celebrate=1.001).celebrate == 1.0
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
