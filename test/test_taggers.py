@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from scripted.tagger import Scripted
+from scripted.tagger import PARAMETERS, Scripted
 
 from pika_emotion import taggers
 from pika_emotion.dialogue import make_turn
@@ -120,7 +120,7 @@ def test_the_parameters_are_those_of_our_taggers_and_of_the_users():
     ours = [parameter.name for parameter in taggers.all_parameters("reflex")]
     assert "reflex.model" in ours
     theirs = [parameter.name for parameter in taggers.all_parameters("scripted.tagger")]
-    assert theirs == [*ours, "scripted.does", "scripted.in_worker"]
+    assert theirs == [*ours, *(parameter.name for parameter in PARAMETERS)]
 
 
 def test_a_tagger_that_cannot_be_imported_has_no_parameters_and_does_not_stop_the_others():

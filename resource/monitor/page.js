@@ -52,7 +52,7 @@ function take(tag, live) {
   face.show(tag.emotion, tag.arousal, seen.labels.get(tag.emotion));
   if (!live) return;
   pageStats.arrivals.push(performance.timeOrigin + performance.now() - tag.at_ms);
-  if (pageStats.arrivals.length > 5000) pageStats.arrivals.shift();
+  if (pageStats.arrivals.length > 10000) pageStats.arrivals.shift();
   if (tag.celebrate) confetti(byId("confetti"), calm);
   if (seen.tried !== null && --seen.tried === 0) {
     byId("tried").textContent = `${say("tagged")}: ${named(tag.emotion)}${tag.celebrate ? " ★" : ""}, ${tag.latency_ms.toFixed(1)} ms`;
@@ -101,7 +101,7 @@ requestAnimationFrame(function frame(at) {
   last = at;
   pageStats.slowest = Math.max(pageStats.slowest, gap);
   pageStats.frames.push(gap);
-  if (pageStats.frames.length > 5000) pageStats.frames.shift();
+  if (pageStats.frames.length > 10000) pageStats.frames.shift();
   face.step(gap / 1000, at);
   pageStats.painted++;
   caption();

@@ -222,19 +222,20 @@ def test_a_lost_server_comes_back(page, monitor, node, tmp_path):
         again.close()
 
 
-def test_it_stays_smooth_at_a_hundred_tags_a_second(page, robot):
+def test_it_stays_smooth_at_a_hundred_tags_a_second_for_a_minute(page, robot):
+    count = 6000
     attempt(page, reply=PHRASES[0])
     met(page, "pikaPage.frames.length > 100")
     idle = page.evaluate("pikaPage.frames")
     page.evaluate("pikaPage.frames.length = pikaPage.arrivals.length = 0")
     robot.forget()
     begin = time.monotonic()
-    for n in range(2000):
+    for n in range(count):
         robot.pika_says(PHRASES[n % 4])
         time.sleep(max(0.0, begin + n / 100 - time.monotonic()))
     robot.wait_for_tags(60.0)
     # A page that is too slow for it is told of each tag that it was not sent.
-    met(page, "pikaPage.arrivals.length + pikaPage.dropped >= 2000")
+    met(page, f"pikaPage.arrivals.length + pikaPage.dropped >= {count}")
     frames, arrivals, dropped = page.evaluate(
         "[pikaPage.frames, pikaPage.arrivals, pikaPage.dropped]"
     )
@@ -244,7 +245,7 @@ def test_it_stays_smooth_at_a_hundred_tags_a_second(page, robot):
         f"p99 {centiles[98]:.1f} ms; {len(frames)} frames, slowest {max(frames):.0f} ms, "
         f"{sum(frame > 200 for frame in frames)} over 200 ms"
     )
-    assert len(arrivals) <= 2000 <= len(arrivals) + dropped
+    assert len(arrivals) <= count <= len(arrivals) + dropped
     assert page.locator("#turns li").count() <= 60
     assert statistics.median(frames) < max(200, 5 * statistics.median(idle))
 
