@@ -55,12 +55,14 @@ def keep_private() -> None:
 
 
 def forbid_core_files() -> None:
-    """Set the limit of this process's core files, and of those it starts, to none."""
+    """Let this process, and those it starts, leave no core file and no image to a program."""
     with contextlib.suppress(ImportError, OSError, ValueError):  # a system without limits
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        # Linux hands the image to a program (apport, systemd-coredump: core_pattern begins with a
+        # bar) whatever the limit is, 0 too, but for 1; a file is not written for less than a page.
+        resource.setrlimit(resource.RLIMIT_CORE, (hard and 1, hard))
 
 
 def _on_exception(

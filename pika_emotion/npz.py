@@ -19,6 +19,8 @@ from pika_emotion import files
 Array = npt.NDArray[Any]
 # The one that ``numpy.savez`` writes for arrays of plain numbers.
 _VERSION = (1, 0)
+# Those of ``numpy.savez`` and ``savez_compressed``; the others cannot be unpacked a part at a time.
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read(file: Path, types: Mapping[str, npt.DTypeLike], most_bytes: int) -> dict[str, Array]:
@@ -32,7 +34,8 @@ def read(file: Path, types: Mapping[str, npt.DTypeLike], most_bytes: int) -> dic
     Raises:
         OSError: the file cannot be read, or is larger.
         KeyError: an array is missing.
-        ValueError: an array has another type, another length than its header says, or is larger.
+        ValueError: an array has another type, another length than its header says, is larger, or
+            is packed in another way than numpy's.
         zipfile.BadZipFile, zlib.error, EOFError, RuntimeError: the archive is damaged.
     """
     found, left = {}, most_bytes
@@ -45,7 +48,7 @@ def read(file: Path, types: Mapping[str, npt.DTypeLike], most_bytes: int) -> dic
                     f"array '{name}' unpacks to {entry.file_size} bytes, which is more than the "
                     f"{most_bytes >> 20} MiB for all of them"
                 )
-            found[name] = _array(name, archive.read(entry), np.dtype(kind))
+            found[name] = _array(name, _unpacked(archive, entry), np.dtype(kind))
     return found
 
 
@@ -57,6 +60,14 @@ def digest(arrays: Mapping[str, Array]) -> str:
         whole.update(f"{name} {array.dtype.str} {shape}\n".encode())
         whole.update(array.tobytes())
     return whole.hexdigest()
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return what the archive says that the entry holds; no more is unpacked, whatever there is."""
+    if entry.compress_type not in _PACKINGS:
+        raise ValueError(f"'{entry.filename}' is packed in another way than numpy's")
+    with archive.open(entry) as stream:
+        return stream.read(entry.file_size)
 
 
 def _array(name: str, data: bytes, kind: "np.dtype[Any]") -> Array:

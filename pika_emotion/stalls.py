@@ -14,16 +14,17 @@ _TICK_S = 0.005
 _WORTH_S = 0.002
 
 # Sleeps for a tick again and again and prints when it should have woken and when it did, where
-# the difference is worth it. At real-time priority, where it may: then nothing but the machine
-# can keep it waiting. Ends with the process that started it.
+# the difference is worth it. At real-time priority, where it may, and above a program that
+# "chrt --fifo 1" starts: then nothing but the machine can keep it waiting. Where it may not, it
+# says so first. Ends with the process that started it.
 _SLEEPER = """
 import os, sys, time
 core, tick, worth = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 os.sched_setaffinity(0, {core})
 try:
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
 except OSError:
-    pass
+    print("ordinary", flush=True)
 parent = os.getppid()
 while os.getppid() == parent:
     due = time.monotonic() + tick
@@ -35,10 +36,17 @@ while os.getppid() == parent:
 
 
 class StallWatch:
-    """Watches the machine while it is entered; the stalls are there after it was left."""
+    """Watches the machine while it is entered; the stalls are there after it was left.
+
+    Attributes:
+        stalls: from when to when, in seconds of ``time.monotonic``.
+        alone: whether nothing but the machine made them; false where the sleepers may not have
+            real-time priority, so that any busy program keeps them waiting, too.
+    """
 
     def __init__(self) -> None:
         self.stalls: list[tuple[float, float]] = []
+        self.alone = True
         self._sleepers: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> "StallWatch":
@@ -60,8 +68,10 @@ class StallWatch:
         for sleeper in self._sleepers:
             told, _ = sleeper.communicate()
             # The last line may have been cut off.
-            whole = [line.split() for line in told.split("\n")[:-1]]
-            spans += [(float(due), float(woken)) for due, woken in whole]
+            whole = told.split("\n")[:-1]
+            self.alone = self.alone and "ordinary" not in whole
+            pairs = [line.split() for line in whole if line != "ordinary"]
+            spans += [(float(due), float(woken)) for due, woken in pairs]
         self.stalls = merged(spans)
 
     @property

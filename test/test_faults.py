@@ -16,7 +16,7 @@ import check
 import play
 import rows
 from catalogue import FAULTS, STATES
-from rows import CHECK, FAULT, STALL, Event, Reply
+from rows import CHECK, FAULT, SAID, STALL, Event, Reply
 
 FOLDER = ROOT / "scripts/faults"
 PRIMARY_BACK = "worker: raises"
@@ -60,6 +60,8 @@ def verdict(tmp_path, fault, replies, events=(FAULTY,)):
     (found,) = check.verdicts(tmp_path)
     totals = json.loads(done.stdout)
     assert totals["faults"] == 1
+    played = {name for name, each in FAULTS.items() if not each.option}
+    assert set(totals["missing"]) == played - {fault}
     assert totals["broken"] == ({fault: found.broken} if found.broken else {})
     assert done.returncode == (1 if found.broken else 0)
     return found
@@ -169,6 +171,14 @@ def test_a_fault_that_was_not_made_is_no_success(tmp_path):
     assert check.judge(FAULTS["primary: sound"], [], []).broken == ["nothing was measured"]
 
 
+@pytest.mark.parametrize("fault", [PRIMARY_BACK, RESTARTED])
+def test_a_fault_that_nothing_shows_is_no_success(tmp_path, fault):
+    sound = [reply(number) for number in range(1, 101)]
+    assert verdict(tmp_path, fault, sound).broken == [
+        "the fault had no effect: the primary answered every reply"
+    ]
+
+
 def test_another_check_that_failed(tmp_path):
     failed = Event(CHECK, 4.0, 4.0, 0, "exit code 0 after 0.10 s")
     found = verdict(tmp_path, PRIMARY_BACK, talk(), [FAULTY, failed])
@@ -231,6 +241,27 @@ def test_nothing_to_check_is_no_success(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "run 'make faults' first" in done.stderr
+
+
+def test_replies_that_were_not_sent_or_whose_rows_are_gone(tmp_path):
+    whole = Event(SAID, 0.0, 5.0, 100, "")
+    sound = [reply(number) for number in range(1, 101)]
+    assert verdict(tmp_path, "primary: sound", sound, [whole]).broken == []
+    for left in (0, 99):
+        assert verdict(tmp_path, "primary: sound", sound[:left], [whole]).broken == [
+            *([] if left else ["nothing was measured"]),
+            f"{100 - left} replies were not sent, or have no row",
+        ]
+
+
+def test_a_play_that_fails_is_no_success_for_the_checker_alone(tmp_path):
+    command = [sys.executable, str(FOLDER / "campaign.py"), "--only", "primary: sound"]
+    command += ["--out", str(tmp_path), "--prefix", "/no/such/program"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (found,) = check.verdicts(tmp_path)
+    assert found.fault == "primary: sound"
+    assert found.broken[0].startswith("not so: the play ends by itself")
 
 
 def test_the_table_has_a_line_for_each_fault(tmp_path):

@@ -338,6 +338,18 @@ def test_replies_whose_tags_were_not_heard_do_not_shift_those_that_are():
             assert turns.of_tag(n, n, "", received_ns).reply == f"reply {n}"
 
 
+@pytest.mark.parametrize("before_s", [1, 5])  # passed over as late, forgotten
+def test_a_reply_that_is_passed_over_counts_as_one_whose_tag_was_missed(before_s):
+    turns = replies((1, "first", ""))
+    assert turns.of_tag(1, 1, "", SECOND).reply == "first"
+    turns.heard(Message(Role.REPLY, "its tag was missed", 2 * SECOND))
+    at_ns = (2 + before_s) * SECOND
+    for n, text in enumerate(("one", "two")):
+        turns.heard(Message(Role.REPLY, text, at_ns + n))
+    assert turns.of_tag(2, 3, "", at_ns).reply == "one"
+    assert turns.of_tag(3, 4, "", at_ns + 1).reply == "two"
+
+
 def test_a_burst_of_replies_keeps_its_order():
     turns = Turns(Dialogue())
     for n in range(1, 5):

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -95,7 +96,20 @@ def test_a_size_that_lies_yields_no_more_than_it_says(file):
     sizes = (4 * MOST + len(header((MOST,)))).to_bytes(4, "little")
     assert whole.count(sizes) == 2  # beside the member and in the directory
     file.write_bytes(whole.replace(sizes, (1000).to_bytes(4, "little")))
-    with pytest.raises((ValueError, zipfile.BadZipFile)):
+    tracemalloc.start()
+    try:
+        with pytest.raises((ValueError, zipfile.BadZipFile)):
+            npz.read(file, TYPES, MOST)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * MOST, "more was unpacked than was said"  # the file itself is read whole
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_cannot_be_unpacked_by_parts_is_refused(file, packing):
+    write(file, packing, a=plain(A), b=plain(B))
+    with pytest.raises(ValueError, match="another way"):
         npz.read(file, TYPES, MOST)
 
 

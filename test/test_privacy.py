@@ -230,6 +230,17 @@ def test_this_machine_would_have_left_core_files(room, core_files):
     assert list(Path.cwd().iterdir())
 
 
+def test_no_image_is_handed_to_a_program_either(core_files):
+    code = (
+        "import resource; from pika_emotion.crashes import keep_private; keep_private(); "
+        "print(*resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    soft, hard = map(int, told.stdout.split())
+    assert hard == resource.getrlimit(resource.RLIMIT_CORE)[1]
+    assert soft == (1 if hard else 0)  # 1 alone stops a pipe; see pika_emotion/crashes.py
+
+
 def converse_until(ear, condition):
     ear.converse()
     return condition()

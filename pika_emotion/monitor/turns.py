@@ -75,17 +75,19 @@ class Turns:
             received_ns: when the node received the reply, by the clock of the source times.
         """
         tag = _Tag(n, reply_id, received_ns)
+        # Replies of tags that were missed would shift every later pair.
+        missed = 0 if self._last_seq is None else seq - self._last_seq - 1
+        self._last_seq = seq
         while self._replies and self._replies[0].at_ns < received_ns - _FORGET_NS:
             self._replies.popleft()
+            missed -= 1
         while self._tags and self._tags[0].received_ns < received_ns - _FORGET_NS:
             self._tags.popleft()
         fitting = [reply for reply in self._replies if tag.is_about(reply)]
         prompt = [reply for reply in fitting if reply.at_ns >= received_ns - _PROMPT_NS]
-        # Replies of tags that were missed would shift every later pair.
-        missed = 0 if self._last_seq is None else max(0, seq - self._last_seq - 1)
-        self._last_seq = seq
         found_in = prompt or fitting
-        for found in found_in[min(missed, len(found_in) - 1) :][:1]:
+        missed -= len(fitting) - len(found_in)  # those are passed over already
+        for found in found_in[max(0, min(missed, len(found_in) - 1)) :][:1]:
             while self._replies.popleft() is not found:
                 pass
             return found.turn

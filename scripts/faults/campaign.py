@@ -39,6 +39,10 @@ def play(fault: Fault, options: argparse.Namespace) -> str:
     if done.returncode == NOT_RUN:
         return f"not run: {done.stderr.strip().splitlines()[-1]}"
     if done.returncode:
+        # Written down, so that the checker alone comes to the same verdict.
+        why = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+        failed = rows.Event(rows.CHECK, 0.0, 0.0, 0, f"the play ends by itself; it says: {why}")
+        rows.write(options.out, fault.name, [], [failed])
         return f"the play failed:\n{done.stderr.strip()}"
     return ""
 

@@ -5,7 +5,8 @@ scripts/faults/check.py [FOLDER] [--markdown]
 
 Prints one JSON line of totals, or the table of docs/faults.md, and ends with 1 where a promise of
 the catalogue is broken: a tag late, lost, duplicated or out of order where that is not excepted, a
-recovery that took over a second, another check that failed.
+recovery that took over a second, another check that failed. ``missing`` names the faults that have
+no files here, because they were not played or could not be.
 """
 
 import argparse
@@ -111,7 +112,12 @@ def main() -> int:
     if not found:
         print(f"no CSV files in '{options.folder}'; run 'make faults' first", file=sys.stderr)
         return 2
-    print(table(found) if options.markdown else json.dumps(totals(found)))
+    judged = {verdict.fault for verdict in found}
+    missing = [name for name, fault in FAULTS.items() if name not in judged and not fault.option]
+    if options.markdown:
+        print(table(found))
+    else:
+        print(json.dumps({**totals(found), "missing": missing}))
     return 1 if any(verdict.broken for verdict in found) else 0
 
 

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-FAULT, STALL, CHECK = "fault", "stall", "check"
+FAULT, STALL, CHECK, SAID = "fault", "stall", "check", "said"
 REPLIES, EVENTS = ".replies.csv", ".events.csv"
 
 
@@ -45,9 +45,10 @@ class Event:
 
     Attributes:
         what: ``fault``: it lasted from ``begin_s`` to ``end_s``; ``stall``: so did the machine's
-            own; ``check``: something else that must be true, ``ok`` is 1 where it was.
+            own; ``check``: something else that must be true, ``ok`` is 1 where it was;
+            ``said``: the replies of a talk, ``ok`` is how many there must be.
         begin_s, end_s: when.
-        ok: 1 or 0.
+        ok: 1 or 0, or how many.
         detail: in words; never anybody's.
     """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ros import NodeProcess, Robot, conversation, until, workers_of
-from rows import CHECK, FAULT, STALL, Event, Reply
+from rows import CHECK, FAULT, SAID, STALL, Event, Reply
 
 from pika_emotion.deadline import Source
 from pika_emotion.stalls import StallWatch
@@ -193,6 +193,8 @@ class Scene:
             self.robot.wait_for_tags(PATIENCE_S)
             self.robot.forget()
             self._begun_s = time.monotonic()
+            said = Event(SAID, self._begun_s, self._begun_s, math.ceil(seconds * rate), "")
+            self.stage.events.append(said)
             talking = threading.Thread(
                 target=self._converse, args=(lambda done: done >= seconds * rate,), daemon=True
             )
@@ -204,7 +206,8 @@ class Scene:
                 self.robot.wait_for_tags(10.0)
                 # A tag that comes twice comes soon after the first.
                 time.sleep(0.2)
-        self.stage.events += [Event(STALL, begin, end, 1, "") for begin, end in watch.stalls]
+        if watch.alone:  # else what the node itself does may look like a stall, and excuse it
+            self.stage.events += [Event(STALL, begin, end, 1, "") for begin, end in watch.stalls]
 
     def hits(self, after_s: float = AFTER_S) -> Iterator[None]:
         """Yield when it is time for a fault: once, and again where the talk is long enough.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from catalogue import Fault
-from rows import CHECK, FAULT, STALL, Event, Reply
+from rows import CHECK, FAULT, SAID, STALL, Event, Reply
 
 # So long after a fault's end the next tag must be there, and what the catalogue excepts ends.
 RECOVERY_S = 1.0
@@ -81,10 +81,15 @@ def judge(fault: Fault, replies: Sequence[Reply], events: Sequence[Event]) -> Ve
         for kind, rows in found.items()
         if len(rows) > excepted.get(kind, 0)
     ]
+    if fault.recovers in ("primary", "restart"):
+        broken += _without_effect(ends, tagged)
     broken += [f"not so: {e.detail}" for e in events if e.what == CHECK and not e.ok]
     broken += _slow(fault, recovered_s, primary_back_s)
     if not replies and not any(e.what == CHECK for e in events):
         broken.append("nothing was measured")
+    missing = sum(e.ok for e in events if e.what == SAID) - len(sent)
+    if missing > 0:
+        broken.append(f"{missing} replies were not sent, or have no row")
     return Verdict(
         fault.name,
         replies=len(sent),
@@ -143,6 +148,15 @@ def _recovered(ends: Sequence[tuple[float, float]], good: Sequence[Reply]) -> fl
         for _, end in ends
     ]  # fmt: skip
     return max(waits, default=None)
+
+
+def _without_effect(ends: Iterable[tuple[float, float]], tagged: Sequence[Reply]) -> list[str]:
+    """Say which faults of a primary nothing shows: it answered all the while."""
+    return [
+        "the fault had no effect: the primary answered every reply"
+        for begin, end in ends
+        if all(r.source == "PRIMARY" for r in tagged if _near(r, [(begin, end)], 0.0, RECOVERY_S))
+    ]
 
 
 def _slow(fault: Fault, recovered_s: float | None, primary_back_s: float | None) -> list[str]:

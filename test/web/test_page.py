@@ -24,6 +24,8 @@ PHRASES = (
     "Hmm...",
 )
 AXE = Path(os.environ.get("AXE", "none"))
+# More than are ever sent: on a busy machine a second's tags wait, and none may be lost for that.
+DEPTH = "10000"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
-    node = NodeProcess(tmp_path_factory.mktemp("node"), params={"tagger": "reflex"})
+    params = {"tagger": "reflex", "qos.depth": DEPTH}
+    node = NodeProcess(tmp_path_factory.mktemp("node"), params=params)
     yield node
     node.close()
 
@@ -48,7 +51,7 @@ def robot(node):
 
 @pytest.fixture
 def monitor(tmp_path, node):
-    monitor = MonitorProcess(tmp_path, node.namespace, monitor__show_text="true")
+    monitor = MonitorProcess(tmp_path, node.namespace, monitor__show_text="true", qos__depth=DEPTH)
     yield monitor
     monitor.close()
 
