@@ -9,7 +9,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.10", "3.11", "3.12"]
-MADE = shutil.ignore_patterns(".venv", "build", "install", "log", ".nox", ".git", "__pycache__")
+MADE = shutil.ignore_patterns(".venv*", "build", "install", "log", ".nox", ".git", "__pycache__")
 
 
 @nox.session(venv_backend="none")

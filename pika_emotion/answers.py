@@ -118,8 +118,10 @@ class Answers:
         def run() -> None:
             try:
                 answer.set_result(self._ask(turn))
-            except BaseException as error:
+            except Exception as error:
                 answer.set_exception(error)
+            except BaseException as error:  # SystemExit's text would be printed as the program ends
+                answer.set_exception(TaggerError(f"{where(error)}, inside a tagger"))
 
         threading.Thread(target=run, name="teacher", daemon=True).start()
         return answer

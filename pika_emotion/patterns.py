@@ -4,6 +4,7 @@ A transcript is matched between its receipt and its tag, and a match cannot be i
 pattern is refused that could be tried in too many ways on the longest transcript there is.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -42,6 +43,7 @@ def compile_patterns(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
     return tuple(_compile(pattern) for pattern in patterns)
 
 
+@functools.lru_cache(maxsize=64)  # the usual ones are asked for with every turn of a file
 def _compile(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)

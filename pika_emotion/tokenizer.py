@@ -32,7 +32,9 @@ class Tokenizer:
         files = Path(folder).expanduser()
         config = _read_json(files / "tokenizer_config.json")
         try:
-            self.backend_tokenizer = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
+            # The library's own reading waits for a pipe, and holds Python's global lock meanwhile.
+            text = read_text(files / "tokenizer.json", TOKENIZER_BYTES)
+            self.backend_tokenizer = tokenizers.Tokenizer.from_str(text)
         except Exception as error:  # the library raises no narrower kind
             raise PromptError(
                 f"tokenizer '{files / 'tokenizer.json'}' cannot be read; "
@@ -162,7 +164,13 @@ def _read_json(file: Path) -> dict[str, Any]:
 def _template(files: Path, config: Mapping[str, Any]) -> str:
     beside = files / "chat_template.jinja"
     if beside.is_file():
-        return read_text(beside)
+        try:
+            return read_text(beside)
+        except (OSError, ValueError) as error:
+            raise PromptError(
+                f"'{beside}' cannot be read ({type(error).__name__}); "
+                "download or save the model again"
+            ) from error
     found = config.get("chat_template") or ""
     if isinstance(found, list):  # several named ones
         found = next((one["template"] for one in found if one.get("name") == "default"), "")

@@ -74,7 +74,8 @@ build() {
   [ "$(cat install/stamp 2>/dev/null)" = "$names $contents" ] && return
   case "$(cat install/stamp 2>/dev/null)" in
     "$names "*) ;;
-    *) rm -rf build install ;; # an installed file may have lost its source
+    # An installed file may have lost its source. Only what colcon made: build/ has measurements, too.
+    *) rm -rf build/pika_emotion install ;;
   esac
   step "building with colcon" scripts/build.sh
   echo "$names $contents" >install/stamp

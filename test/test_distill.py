@@ -218,7 +218,8 @@ def test_interrupted_it_tells_what_is_kept_and_goes_on_from_there(labels, tmp_pa
     kept = tmp_path / "new.answers.jsonl"
     command = [str(ROOT / "resource/demo/conversation"), "--out", str(tmp_path / "new.npz")]
     command += ["--teacher", "scripted.oracle"]
-    program = [sys.executable, "-m", "pika_emotion.cli", "distill"]
+    # A background job of a shell script inherits that interrupts are ignored.
+    program = ["env", "--default-signal=INT", sys.executable, "-m", "pika_emotion.cli", "distill"]
     path = os.pathsep.join([str(ROOT), str(TEST), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [*program, *command, "--set", "oracle.answers=5"],

@@ -13,7 +13,8 @@ from pika_emotion.errors import CalibrationError, ConfigError, LabelError, Model
 from pika_emotion.labels import load_labels
 from pika_emotion.monitor.settings import read_token
 from pika_emotion.prompt_file import load_prompt
-from pika_emotion.taggers import http
+from pika_emotion.taggers import http, http_client
+from pika_emotion.tokenizer import Tokenizer
 
 DEEP = "[" * 100_000
 ENTIRE = 64
@@ -22,6 +23,12 @@ ENTIRE = 64
 def read_encoder_card(file):
     file.replace(file.with_name(encoder_card.FILE))
     return encoder_card.read(file.parent)
+
+
+def read_tokenizer(file):
+    (file.parent / "tokenizer_config.json").write_text("{}")
+    (file.parent / "tokenizer.json").symlink_to(file)
+    return Tokenizer(file.parent)
 
 
 def read_monitors_token(file):
@@ -38,8 +45,10 @@ READERS = {
     "model": (model.load, ModelError),
     "calibration": (calibration.read, CalibrationError),
     "encoder": (read_encoder_card, ModelError),
+    "tokenizer": (read_tokenizer, PromptError),
     "token": (read_monitors_token, ConfigError),
     "key": (read_key, ConfigError),
+    "certificates": (lambda file: http_client._tls(str(file)), ConfigError),
 }
 
 
@@ -65,6 +74,8 @@ def soon(act, release):
 
 @pytest.fixture(params=READERS)
 def reader(request):
+    if request.param == "tokenizer":
+        pytest.importorskip("tokenizers")
     return READERS[request.param]
 
 

@@ -44,7 +44,9 @@ def shown(tmp_path_factory, node):
     yield monitor
     assert monitor.end() == 0
     monitor.close()
-    assert monitor.output.splitlines()[1:] == []  # nothing is logged, least of all words
+    # Nothing is logged, least of all words; but the middleware complains where /dev/shm is full.
+    told = [line for line in monitor.output.splitlines() if "RTPS" not in line]
+    assert told[1:] == []
 
 
 @pytest.fixture

@@ -39,12 +39,13 @@ def turns(labels):
 
 @pytest.fixture
 def changed(tmp_path):
-    """Write the package's model with some of its arrays, or its card, changed."""
+    """Write the package's model with some of its arrays, or its card, changed; None: left out."""
 
     def changed(card=None, **arrays):
         with np.load(resources.find(MODEL_FILE)) as stored:
             kept = {name: stored[name] for name in stored.files}
         whole = {**json.loads(kept["card"].tobytes()), **(card or {})}
+        whole = {name: value for name, value in whole.items() if value is not None}
         kept["card"] = np.frombuffer(json.dumps(whole).encode(), np.uint8)
         file = tmp_path / "changed.npz"
         np.savez(file, **{**kept, **arrays})
@@ -303,6 +304,7 @@ def test_values_that_were_changed_are_told(labels, changed, name, index, value, 
         ({"labels": ["happy"]}, "fewer than two, or one is there twice"),
         ({"labels": ["happy", "happy"]}, "fewer than two, or one is there twice"),
         ({"arrays_sha256": "0" * 64}, "arrays_sha256 differs"),
+        ({"arrays_sha256": None}, "arrays_sha256 differs"),
     ],
 )
 def test_a_card_that_does_not_fit_is_told(labels, changed, card, fault):

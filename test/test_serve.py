@@ -442,6 +442,11 @@ def test_a_page_of_another_site_learns_nothing(server, headers, wanted, message)
     assert server.call("/tag", TURN, Host="localhost", Origin="http://localhost")[0] == 200
 
 
+def test_the_address_that_is_told_is_one_that_is_served(start):
+    server = start("--host", "127.1")  # as a name of this machine that only its hosts file knows
+    assert server.call("/tag", TURN)[0] == 200
+
+
 def test_there_is_a_most_of_connections(start):
     server = start()
     with contextlib.ExitStack() as held:

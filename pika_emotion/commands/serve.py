@@ -68,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
     tagging = HttpTagging(reflex, primary, tagger, options.threshold)
     app = api.create_app(tagging, token)
     with server.bind(options.host, options.port, guarded=token is not None) as listening:
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        port = listening.getsockname()[1]
+        # Not the name that was given: without a token, only this machine's own names are served.
+        address, port = listening.getsockname()[:2]
+        host = f"[{address}]" if ":" in address else address
         print(f"{tagging.name} answers on http://{host}:{port}, see /docs", flush=True)
         tagger.start()
         if primary is not None:

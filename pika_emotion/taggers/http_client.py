@@ -16,9 +16,11 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as WaitTimeoutError
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from pika_emotion import files
 from pika_emotion.errors import (
     ConfigError,
     TaggerBusyError,
@@ -353,8 +355,10 @@ def _local_resolver(aiohttp: Any, fault: str) -> Any:
 
 def _tls(ca_file: str) -> ssl.SSLContext:
     try:
+        if ca_file:  # which OpenSSL opens by itself, and would wait for a pipe
+            files.open_plain(Path(ca_file), files.JSON_BYTES).close()
         return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ConfigError(
             f"http.ca_file '{ca_file}' cannot be read; name a PEM file of certificates"
         ) from error

@@ -115,7 +115,7 @@ class Worker:
 
     def _tell_status(self, engine: "Engine") -> None:
         try:
-            status = dict(engine.status())
+            status = {str(name): str(value) for name, value in engine.status().items()}
         except Exception:  # a GPU that fails is told by the next step
             status = {}
         if status != self._status:

@@ -26,6 +26,13 @@ def monitor(tmp_path):
     monitor.close()
 
 
+def give(page, token):
+    """Type the token and send it; the field gets the focus by itself, but after the page's load."""
+    page.wait_for_selector("[name=token]:focus")
+    page.keyboard.type(token)
+    page.keyboard.press("Enter")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_wrong_token_is_told_and_the_right_one_opens_the_page(browser, monitor, scheme):
     context = browser.new_context(color_scheme=scheme, viewport={"width": 360, "height": 740})
@@ -33,8 +40,7 @@ def test_a_wrong_token_is_told_and_the_right_one_opens_the_page(browser, monitor
     page = context.new_page()
     page.goto(monitor.url)
     assert page.get_by_role("alert").count() == 0
-    page.keyboard.type("wrong")  # the field has the focus already
-    page.keyboard.press("Enter")
+    give(page, "wrong")
     told = page.get_by_role("alert")
     told.wait_for()
     assert told.inner_text() == "That is not the token. Mã truy cập không đúng."
@@ -43,8 +49,7 @@ def test_a_wrong_token_is_told_and_the_right_one_opens_the_page(browser, monitor
         page.evaluate(AXE.read_text(encoding="utf-8"))
         found = page.evaluate("axe.run()")["violations"]
         assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found] == []
-    page.keyboard.type(TOKEN)
-    page.keyboard.press("Enter")
+    give(page, TOKEN)
     page.wait_for_selector("#link:text('connected')")
     context.close()
 
@@ -54,8 +59,7 @@ def test_a_page_whose_token_is_no_longer_right_asks_for_it(browser, monitor, tmp
     context.set_default_timeout(60_000)
     page = context.new_page()
     page.goto(monitor.url)
-    page.keyboard.type(TOKEN)
-    page.keyboard.press("Enter")
+    give(page, TOKEN)
     page.wait_for_selector("#link:text('connected')")
     monitor.end()
     file = tmp_path / "token"

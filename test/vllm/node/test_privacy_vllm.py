@@ -80,14 +80,14 @@ def test_whatever_happens_to_the_engine_nobody_is_quoted(room, model, tmp_path):
             robot.wait_for_node(60.0)
             assert converse(robot) == {Source.LOADING}
             until(lambda: values_of(robot).get("vllm: worker") == "ready", LOAD_S)
-            assert Source.PRIMARY in converse(robot)
+            until(lambda: Source.PRIMARY in converse(robot), LOAD_S)
             flag.touch()
             until(lambda: Source.ERROR in converse(robot), LOAD_S)
             until(lambda: "RuntimeError in the engine" in str(values_of(robot)))
             leaks = found_in_processes(node.process.pid)
             os.kill(int(values_of(robot)["vllm: worker pid"]), signal.SIGSEGV)
             converse(robot)
-            until(lambda: values_of(robot).get("vllm: worker restarts") == "1")
+            until(lambda: values_of(robot).get("vllm: worker restarts") == "1", LOAD_S)
             shown = "\n".join(map(str, robot.statuses))
         assert node.end() == 0
     finally:
