@@ -1,13 +1,13 @@
 """What the monitor can be told: its own parameters, and those that it shares with the node."""
 
-import ipaddress
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pika_emotion import files
+from pika_emotion import files, guarded
 from pika_emotion.errors import ConfigError
+from pika_emotion.guarded import Remedies
 from pika_emotion.parameters import CORE, Parameter
 
 _SHARED = (
@@ -54,30 +54,12 @@ def listen(values: Mapping[str, Any], token: str | None) -> socket.socket:
     Raises:
         ConfigError: it cannot be listened there, or others could look in without a token.
     """
+    remedies = Remedies(
+        address="monitor.address",
+        unknown="set one such as 127.0.0.1",
+        exposed="lets other machines look in; set monitor.token_file to a file with a token, or "
+        "leave the address out for this machine alone",
+        taken="set another monitor.port",
+    )
     address, port = values["monitor.address"], values["monitor.port"]
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )[0]
-    except OSError as error:
-        raise ConfigError(
-            f"monitor.address '{address}' is not known ({error.strerror}); set one such as "
-            "127.0.0.1"
-        ) from error
-    if token is None and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
-        raise ConfigError(
-            f"monitor.address '{address}' lets other machines look in; set monitor.token_file to "
-            "a file with a token, or leave the address out for this machine alone"
-        )
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(place)
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"port {port} of '{address}' cannot be used ({error.strerror}); set another "
-            "monitor.port"
-        ) from error
-    return listening
+    return guarded.listen(address, port, remedies, guarded=token is not None)

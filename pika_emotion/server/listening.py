@@ -1,15 +1,13 @@
 """Serves the HTTP application with uvicorn on a socket of ours, until SIGINT or SIGTERM."""
 
-import ipaddress
 import signal
 import socket
 
 import uvicorn
 from fastapi import FastAPI
 
-from pika_emotion.errors import ConfigError
+from pika_emotion.guarded import Remedies, listen
 
-_BACKLOG = 512
 # So long after a signal, answers that are under way are waited for. A deadline is shorter, mostly.
 _GRACE_S = 5
 # More connections at once are told to come later: nobody can take up all of this machine's memory.
@@ -27,31 +25,14 @@ def bind(host: str, port: int, *, guarded: bool) -> socket.socket:
     Raises:
         ConfigError: it cannot be listened there, or others could call without a token.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )[0]
-    except OSError as error:
-        raise ConfigError(
-            f"--host '{host}' is not known ({error.strerror}); give an address such as 127.0.0.1"
-        ) from error
-    if not guarded and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-        raise ConfigError(
-            f"--host '{host}' lets other machines call; give --token-file FILE (or --token, or "
-            "PIKA_EMOTION_TOKEN) that they must show, or leave --host out for this machine alone"
-        )
-    # With the protocol said, asyncio turns Nagle's algorithm off for the connections.
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"port {port} of '{host}' cannot be used ({error.strerror}); choose another --port"
-        ) from error
-    return listening
+    remedies = Remedies(
+        address="--host",
+        unknown="give an address such as 127.0.0.1",
+        exposed="lets other machines call; give --token-file FILE (or --token, or "
+        "PIKA_EMOTION_TOKEN) that they must show, or leave --host out for this machine alone",
+        taken="choose another --port",
+    )
+    return listen(host, port, remedies, guarded=guarded)
 
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
