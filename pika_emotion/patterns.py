@@ -12,6 +12,7 @@ from typing import Any
 from pika_emotion.errors import ConfigError
 from pika_emotion.text import CHILD_CHARS
 
+# The standard library's own parser of patterns: not public, so that it has no types.
 try:
     from re import _constants as codes  # type: ignore[attr-defined]
     from re import _parser as parser  # type: ignore[attr-defined]
