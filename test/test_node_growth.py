@@ -2,14 +2,18 @@
 
 import gc
 import weakref
+from pathlib import Path
 
 import pytest
 import rclpy
-import ros  # noqa: F401  (a domain of this test run's own)
 from rclpy.context import Context
 from rclpy.parameter import Parameter
+from ros import NodeProcess, Robot
 
 from pika_emotion.node import EmotionNode
+
+# What glibc reserves for a heap that is not the main one: so much, and from a multiple of it.
+HEAP = 64 << 20
 
 
 @pytest.fixture
@@ -42,3 +46,28 @@ def test_configuring_again_frees_what_was_configured_before(node):
     node.trigger_cleanup()
     node.trigger_configure()
     assert before() is None
+
+
+def test_activation_gives_threads_no_heaps_of_their_own(tmp_path):
+    node = NodeProcess(tmp_path, params={"autostart": "false"})
+    try:
+        with Robot(node) as robot:
+            assert robot.state == "unconfigured"
+            before = heaps_of(node.process.pid)
+            assert robot.transition("configure")
+            assert robot.transition("activate")
+            assert heaps_of(node.process.pid) == before
+    finally:
+        node.close()
+
+
+def heaps_of(pid):
+    """How many heaps a process has beside the main one: a used part and a reserved one each."""
+    count = end = begin = 0
+    for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines():
+        addresses, access, *_ = line.split()
+        low, high = (int(address, 16) for address in addresses.split("-"))
+        reserved = access == "---p" and low == end
+        count += reserved and begin % HEAP == 0 and high - begin == HEAP
+        begin, end = (low, high) if access == "rw-p" else (0, 0)
+    return count

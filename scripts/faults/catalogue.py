@@ -99,10 +99,12 @@ _MIDDLEWARE = (
     Fault("peer: incompatible QoS", "another subscriber asks for transient local", "tag"),
     Fault("network: cut", "the link between two network namespaces goes down and up", "tag",
           {"late": CUT, "recovery": HEARTBEAT}),
-    Fault("network: cut, config/fastdds.xml", "the same, with quicker heartbeats", "tag",
+    Fault("network: cut, config/fastdds.xml", "the same, with its quicker Fast DDS", "tag",
           {"late": CUT}),
     Fault("network: cut for long", "the same for 25 s", "tag",
           {"late": CUT, "lost": LEASE, "recovery": ANNOUNCED}),
+    Fault("network: cut for long, config/fastdds.xml", "the same for 25 s, with that", "tag",
+          {"late": CUT, "lost": LEASE}),
 )  # fmt: skip
 _SIGNALS = tuple(
     Fault(f"signal: {signal} while {state}", "see below", deadline_ms=1000.0)

@@ -16,7 +16,7 @@ from pika_emotion import resources
 
 PROGRAM = Path(__file__).with_name("peer.py")
 REFLEX = {"tagger": "reflex"}
-PROFILES = resources.find("config/fastdds.xml")
+QUICK = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(resources.find("config/fastdds.xml"))}
 CUT_FOR_LONG_S = 25.0
 # Both ends on one machine would talk over shared memory, which no cable carries.
 NETWORKED = {
@@ -192,6 +192,7 @@ PLAYS: dict[str, Play] = {
     "peer: stops reading": stops_reading,
     "peer: incompatible QoS": incompatible_qos,
     "network: cut": network_cut(),
-    "network: cut, config/fastdds.xml": network_cut(FASTRTPS_DEFAULT_PROFILES_FILE=str(PROFILES)),
+    "network: cut, config/fastdds.xml": network_cut(**QUICK),
     "network: cut for long": network_cut(CUT_FOR_LONG_S),
+    "network: cut for long, config/fastdds.xml": network_cut(CUT_FOR_LONG_S, **QUICK),
 }
