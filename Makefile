@@ -42,7 +42,7 @@ lint: setup ## ruff, mypy --strict, xmllint
 coverage: setup setup-vllm setup-encoder ## run all tests and tell which lines they run; see docs/testing.md
 	@scripts/coverage.sh $(ARGS)
 
-mutation: setup ## change the core in small ways and see that tests notice; about an hour
+mutation: setup ## change the core in small ways and see that tests notice; a quarter of an hour
 	@scripts/mutation.sh $(ARGS)
 
 bench: setup ## measure speed: the taggers alone, then publisher to tag

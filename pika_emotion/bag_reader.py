@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pika_emotion import resources
-from pika_emotion.errors import BagError, PikaEmotionError
+from pika_emotion.errors import BagError, PikaEmotionError, lacks
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -35,9 +35,7 @@ class BagReader:
             from rosbags.rosbag2 import Reader
             from rosbags.typesys import Stores, get_types_from_msg, get_typestore
         except ImportError as error:
-            raise BagError(
-                "reading bags needs the library 'rosbags'; pip install pika-emotion[replay]"
-            ) from error
+            raise BagError(lacks("reading bags", str(error.name), "replay")) from error
         if not path.exists():
             raise BagError(
                 f"bag '{path}' not found; give a rosbag2 folder, or an .mcap or .db3 file"

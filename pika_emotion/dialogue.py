@@ -51,7 +51,7 @@ class Message:
         source_ns: when it was published, by the publisher's clock; orders and times the dialogue.
         received_s: when the middleware received it, monotonic clock; starts the deadline.
         id: the utterance's id, or empty.
-        stamp_ns: the message's own stamp, or 0.
+        stamp_ns: the message's own stamp, else when it arrived, by the node's clock.
         frame_id: the message's own frame, or empty.
     """
 

@@ -66,6 +66,14 @@ class TaggerLateError(TaggerError):
     """A tagger did not answer before the deadline."""
 
 
+def lacks(what: str, library: str, extra: str) -> str:
+    """Return the message for a library that is not installed: who needs it, which extra has it."""
+    return (
+        f"{what} needs {library}, which is not installed; "
+        f"in the folder of pika_emotion's source: pip install '.[{extra}]'"
+    )
+
+
 def where(error: BaseException) -> str:
     """Return an error's kind and place; not its message, which may quote somebody."""
     frames = traceback.extract_tb(error.__traceback__)

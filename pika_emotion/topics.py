@@ -58,9 +58,7 @@ class TagPublisher:
     def _message(self, reply: Message, answer: Answer, threshold: float) -> Any:
         tag = EmotionTag(**answer.tag.shown(threshold))
         tag.header.frame_id = reply.frame_id
-        tag.header.stamp = (
-            _time(reply.stamp_ns) if reply.stamp_ns else self._node.get_clock().now().to_msg()
-        )
+        tag.header.stamp = _time(reply.stamp_ns)
         tag.reply_id = reply.id
         tag.source = int(answer.source)
         return tag
@@ -153,7 +151,8 @@ class Input:
     def _read(self, message: Any, info: Mapping[str, Any]) -> Message:
         # The middleware stamps the receipt by the wall clock; its age makes it monotonic.
         received_ns = info["received_timestamp"]
-        age_s = max(0.0, (time.time_ns() - received_ns) / 1e9) if received_ns else 0.0
+        age_ns = max(0, time.time_ns() - received_ns) if received_ns else 0
+        arrived_ns = max(0, self._node.get_clock().now().nanoseconds - age_ns)
         self.losses.saw(
             info.get("publication_sequence_number"),
             lambda: int(self._node.count_publishers(self._subscription.topic_name)),
@@ -163,8 +162,8 @@ class Input:
             role=partial if self._kind.partial(message) else whole,
             text=self._kind.text(message),
             source_ns=info["source_timestamp"] or time.time_ns(),
-            received_s=time.monotonic() - age_s,
+            received_s=time.monotonic() - age_ns / 1e9,
             id=self._kind.id(message),
-            stamp_ns=self._kind.stamp_ns(message),
+            stamp_ns=self._kind.stamp_ns(message) or arrived_ns,
             frame_id=self._kind.frame_id(message),
         )

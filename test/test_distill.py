@@ -485,4 +485,4 @@ def test_without_its_libraries_the_extra_is_named(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "pika_emotion.training", raising=False)
     arguments = ["distill", "none.tsv", "--teacher", "scripted.oracle", "--out", "new.npz"]
     assert cli.main(arguments) == 1
-    assert "install the extra: pip install 'pika-emotion[train]'" in capsys.readouterr().err
+    assert "pip install '.[train]'" in capsys.readouterr().err

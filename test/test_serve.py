@@ -537,4 +537,4 @@ def test_a_missing_extra_is_told(library):
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert library in done.stderr
-    assert "install the extra: pip install 'pika-emotion[serve]'" in done.stderr
+    assert "pip install '.[serve]'" in done.stderr

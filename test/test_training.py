@@ -182,7 +182,7 @@ def test_training_without_its_libraries_names_the_extra(capsys, monkeypatch, tmp
     monkeypatch.delitem(sys.modules, "scipy.sparse", raising=False)
     monkeypatch.delitem(sys.modules, "scipy.optimize", raising=False)
     assert cli.main(["train", "--out", str(tmp_path / "m.npz")]) == 1
-    assert "install the extra: pip install 'pika-emotion[train]'" in capsys.readouterr().err
+    assert "pip install '.[train]'" in capsys.readouterr().err
 
 
 def test_a_handful_of_turns_is_enough_to_run(quick, labels):

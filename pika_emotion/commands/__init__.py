@@ -6,16 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
-from pika_emotion.errors import ConfigError
+from pika_emotion.errors import ConfigError, lacks
 
 
-def import_extra(module: str, what: str, needs: str, extra: str) -> ModuleType:
+def import_extra(module: str, what: str, extra: str) -> ModuleType:
     """Return a module of this package that needs an extra.
 
     Args:
         module: its name.
         what: what needs it, for the message.
-        needs: the library that the extra brings.
         extra: the extra's name.
 
     Raises:
@@ -24,10 +23,7 @@ def import_extra(module: str, what: str, needs: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{what} needs {needs}, which is not installed ({error}); "
-            f"install the extra: pip install 'pika-emotion[{extra}]'"
-        ) from error
+        raise ConfigError(lacks(what, str(error.name), extra)) from error
 
 
 def import_probe() -> ModuleType:

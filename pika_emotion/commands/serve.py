@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
-    server = import_extra("pika_emotion.server.listening", "serving over HTTP", "FastAPI", "serve")
-    api = import_extra("pika_emotion.server.api", "serving over HTTP", "FastAPI", "serve")
+    server = import_extra("pika_emotion.server.listening", "serving over HTTP", "serve")
+    api = import_extra("pika_emotion.server.api", "serving over HTTP", "serve")
     from pika_emotion.server.tagging import SLOTS, HttpTagging
 
     sys.setswitchinterval(SWITCH_S)

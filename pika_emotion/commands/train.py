@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, write the model and print the measures on the development rows."""
-    training = import_extra("pika_emotion.training", "training", "scipy", "train")
+    training = import_extra("pika_emotion.training", "training", "train")
     labels = load_labels(options.labels)
     train_files, dev_files = expand(options.data), expand(options.dev)
     rows, dev = read_rows(train_files, labels), read_rows(dev_files, labels)

@@ -26,6 +26,7 @@ from pika_emotion.errors import (
     TaggerLateError,
     TaggerLoadingError,
     TaggerUnreachableError,
+    lacks,
 )
 from pika_emotion.labels import LabelSet
 from pika_emotion.parameters import Parameter
@@ -271,10 +272,7 @@ class HttpTagger:
             try:
                 tokenizer = Tokenizer(folder)
             except ImportError as error:
-                raise TaggerError(
-                    f"http.tokenizer needs '{error.name}', which is not installed; "
-                    "install the extra: pip install 'pika-emotion[http]'"
-                ) from error
+                raise TaggerError(lacks("http.tokenizer", str(error.name), "http")) from error
             ids = self._prompt(
                 Chat(tokenizer, self._text.template), self._settings["http.block_tokens"]
             )

@@ -27,6 +27,7 @@ from pika_emotion.errors import (
     TaggerError,
     TaggerLateError,
     TaggerUnreachableError,
+    lacks,
 )
 
 MOST_BYTES = 1 << 20
@@ -98,10 +99,7 @@ class Client:
         try:
             import aiohttp
         except ImportError as error:
-            raise TaggerError(
-                f"tagger 'http' needs aiohttp, which is not installed ({error}); "
-                "install the extra: pip install 'pika-emotion[http]'"
-            ) from error
+            raise TaggerError(lacks("tagger 'http'", str(error.name), "http")) from error
         with self._starting:
             if self._closed:
                 raise TaggerError(f"server '{self.url}' is not asked: the tagger is closed")
