@@ -13,25 +13,31 @@ from types import TracebackType
 _TICK_S = 0.005
 _WORTH_S = 0.002
 
-# Sleeps for a tick again and again and prints when it should have woken and when it did, where
-# the difference is worth it. At real-time priority, where it may, and above a program that
-# "chrt --fifo 1" starts: then nothing but the machine can keep it waiting. Where it may not, it
-# says so first. Ends with the process that started it.
+# Sleeps for a tick again and again and notes when it should have woken and when it did, where the
+# difference is worth it; says it when it is told to end, as a long run's would fill a pipe and stop
+# it. At real-time priority, where it may, and above a program that "chrt --fifo 1" starts: then
+# nothing but the machine can keep it waiting. Where it may not, it says so first. Ends with the
+# process that started it.
 _SLEEPER = """
-import os, sys, time
+import os, signal, sys, time
+found = []
+def tell(*_):
+    sys.stdout.write("".join(found))
+    sys.exit()
+signal.signal(signal.SIGTERM, tell)
 core, tick, worth = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 os.sched_setaffinity(0, {core})
 try:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
 except OSError:
-    print("ordinary", flush=True)
+    found.append("ordinary\\n")
 parent = os.getppid()
 while os.getppid() == parent:
     due = time.monotonic() + tick
     time.sleep(tick)
     woken = time.monotonic()
     if woken - due > worth:
-        print(due, woken, flush=True)
+        found.append(f"{due} {woken}\\n")
 """
 
 
@@ -67,8 +73,7 @@ class StallWatch:
             sleeper.terminate()
         for sleeper in self._sleepers:
             told, _ = sleeper.communicate()
-            # The last line may have been cut off.
-            whole = told.split("\n")[:-1]
+            whole = told.splitlines()
             self.alone = self.alone and "ordinary" not in whole
             pairs = [line.split() for line in whole if line != "ordinary"]
             spans += [(float(due), float(woken)) for due, woken in pairs]

@@ -6,8 +6,9 @@ scripts/in_env.sh python scripts/soak.py --judge build/soak
 Speaks with the installed node at a fixed rate from a process of its own, moves it between its
 states at random times, and writes every reply, tag, transition and a sample of the process a second
 to CSV files. Then it judges these files (``--judge`` does only that), draws them, and prints one
-line of JSON. Ends with 1 where a tag was lost, doubled, out of order or not owed, where memory
-grows beyond the bound, or where threads or open files grow. See docs/soak.md.
+line of JSON. Ends with 1 where a tag was lost, doubled, out of order or not owed, where the
+primary never answered, where memory grows beyond the bound, or where threads or open files grow.
+See docs/soak.md.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -212,7 +214,11 @@ def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             sampler.start()
             speaker.start()
             end = time.monotonic() + options.seconds
-            while time.monotonic() < end and mover.state and node.process.poll() is None:
+            while (
+                mover.state in TARGETS.values()  # else it failed, and there is no way on
+                and time.monotonic() < end
+                and node.process.poll() is None
+            ):
                 rest_s = options.dwell if mover.state == "active" else REST_S
                 rest_s = chance.expovariate(1 / rest_s) if rest_s else math.inf
                 time.sleep(min(rest_s, max(0.0, end - time.monotonic())))
@@ -230,7 +236,10 @@ def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             sampler.stop.set()
             sampler.join()
         died = node.process.poll() is not None
-        code = node.end()
+        try:
+            code = node.end()
+        except subprocess.TimeoutExpired:
+            code = "none in time"
     finally:
         node.close()
     return {
@@ -269,6 +278,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     run = folder / "run.json"
     if not options.judge:
+        run.unlink(missing_ok=True)  # else a run that fails would be judged with an older one's
         told = {"machine": machine(), "versions": versions("ros-rclpy"), "rate_hz": options.rate,
                 "seconds": options.seconds, "dwell_s": options.dwell, "seed": options.seed,
                 "tagger": options.tagger, "set": options.set}  # fmt: skip
@@ -276,7 +286,8 @@ def main() -> int:
         told["load_after"] = machine()["load_1min"]
         run.write_text(json.dumps(told), encoding="utf-8")
     told = json.loads(run.read_text(encoding="utf-8"))
-    verdict = judge(folder, options.warm_up, options.bound)
+    primary = told["tagger"] != "reflex"
+    verdict = judge(folder, options.warm_up, options.bound, primary=primary)
     verdict["faults"] += [name for name in ("node_died", "exit_code") if told[name]]
     print(f"drawn: {draw(folder)}", file=sys.stderr)
     print(json.dumps({**told, "warm_up_s": options.warm_up, **verdict}))

@@ -150,7 +150,7 @@ def account(
     sent_s = {reply.number: reply.sent_s for reply in sent}
     last, last_seq, reordered, gaps = 0, 0, 0, 0
     for tag in tags:
-        reordered += tag.number < last or tag.seq < last_seq
+        reordered += tag.number < last or tag.seq <= last_seq
         gaps += max(0, tag.seq - last_seq - 1)
         last, last_seq = max(last, tag.number), max(last_seq, tag.seq)
     tagged = Counter(due[number] for number in many if number in due)

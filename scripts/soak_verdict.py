@@ -1,6 +1,7 @@
 """What a soak's files say: counts, slopes and faults as one object, and a picture of them."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +21,16 @@ _WORKER_STARTS_S = 10.0
 _STATES = ("active", "inactive", "unconfigured")
 
 
-def judge(folder: Path, warm_up_s: float, bound_mb_h: float) -> dict[str, Any]:
+def judge(
+    folder: Path, warm_up_s: float, bound_mb_h: float, *, primary: bool = False
+) -> dict[str, Any]:
     """Return the account, the slopes and the faults that a soak's files hold.
 
     Args:
         folder: where the soak wrote its CSV files.
         warm_up_s: memory and counts of so long from the start are shown, but not judged.
         bound_mb_h: memory's slope may have an interval that reaches down to this, MB an hour.
+        primary: whether a primary was to answer, so that a run in which none did proves nothing.
     """
     sent, tags = read(folder, Sent), read(folder, Received)
     transitions, samples = read(folder, Transition), read(folder, Sample)
@@ -47,12 +51,16 @@ def judge(folder: Path, warm_up_s: float, bound_mb_h: float) -> dict[str, Any]:
         if name.startswith("node") and math.isnan(slope.low)
     ]
     faults += [name for name, count in counts.items() if count.grown]
+    sources = Counter(tag.source for tag in tags)
+    if primary and not sources["PRIMARY"]:
+        faults.append("no_primary")
     return {
         **counted,
         "transitions": {
             name: sum(each.name == name for each in transitions)
             for name in ("configure", "activate", "deactivate", "cleanup")
         },
+        "by_source": dict(sorted(sources.items())),
         "round_ms": percentiles(rounds_ms),
         "round_ms_drift_per_hour": _told(drift),
         "memory_mb_per_hour": {name: _told(slope) for name, slope in memory.items()},

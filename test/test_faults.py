@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts/faults"))
 import check
 import play
 import rows
-from catalogue import FAULTS, STATES
+from catalogue import FAULTS, SERVER_FAULTS, STATES
 from rows import CHECK, FAULT, SAID, STALL, Event, Reply
 
 FOLDER = ROOT / "scripts/faults"
@@ -177,6 +177,13 @@ def test_a_fault_that_nothing_shows_is_no_success(tmp_path, fault):
     assert verdict(tmp_path, fault, sound).broken == [
         "the fault had no effect: the primary answered every reply"
     ]
+
+
+@pytest.mark.parametrize("server_fault", SERVER_FAULTS)
+def test_a_model_server_that_never_answered_is_no_success(server_fault):
+    never = [reply(number, source="ERROR") for number in range(1, 101)]
+    (broken,) = check.judge(FAULTS[f"http: {server_fault}"], never, [FAULTY]).broken
+    assert broken == "the primary, restarted, did not come back after the fault"
 
 
 def test_another_check_that_failed(tmp_path):

@@ -122,6 +122,7 @@ def again(tag):
         ([tag for tag in TAGS if tag.received_s < 90.0], {"lost": len(SENT) + 1 - at(90.0)}),
         ([*TAGS, again(TAGS[-1])], {"duplicated": 1}),
         (swapped(TAGS, 20), {"reordered": 1}),
+        ([*TAGS[:-1], dataclasses.replace(TAGS[-1], seq=TAGS[-2].seq)], {"reordered": 1}),
         ([*TAGS, Received(at(55.0), 99.9, TAGS[-1].seq + 1, "REFLEX")],
          {"not_owed_tagged": 1, "reordered": 1}),
         ([*TAGS, Received(12345, 99.9, TAGS[-1].seq + 1, "REFLEX")], {"unknown": 1}),
@@ -227,7 +228,7 @@ def write(folder, tags=TAGS, transitions=TRANSITIONS, **growth):
 
 
 def test_a_sound_run_passes(tmp_path):
-    verdict = judge(write(tmp_path), 60.0, 1.0)
+    verdict = judge(write(tmp_path), 60.0, 1.0, primary=True)
     assert verdict["faults"] == []
     assert verdict["memory_mb_per_hour"]["node_rss"]["high"] < 1.0
     assert verdict["round_ms"]["p50"] == pytest.approx(4.0)
@@ -275,6 +276,12 @@ def test_growth_while_it_warms_up_is_not_judged(tmp_path):
 )  # fmt: skip
 def test_a_wrong_tag_or_transition_fails(tmp_path, wrong, fault):
     assert fault in judge(write(tmp_path, **wrong), 60.0, 1.0)["faults"]
+
+
+def test_a_run_in_which_the_primary_never_answered_does_not_pass(tmp_path):
+    folder = write(tmp_path, tags=[dataclasses.replace(tag, source="ERROR") for tag in TAGS])
+    assert judge(folder, 60.0, 1.0, primary=True)["faults"] == ["no_primary"]
+    assert judge(folder, 60.0, 1.0)["faults"] == []
 
 
 def test_a_run_too_short_for_a_slope_does_not_pass(tmp_path):

@@ -37,11 +37,18 @@ def sleepers():
     return {int(pid) for each in lists for pid in each.read_text(encoding="ascii").split()}
 
 
+def begun(pids):
+    """Whether each has bound itself to its core, which it does before it first sleeps."""
+    cores = len(os.sched_getaffinity(0))
+    return len(pids) == cores and all(len(os.sched_getaffinity(pid)) == 1 for pid in pids)
+
+
 def test_a_sleeper_that_is_held_up_tells_of_it():
     before = sleepers()
     with StallWatch() as watch:
-        time.sleep(0.5)
-        held = sorted(sleepers() - before)[: len(os.sched_getaffinity(0))]
+        end = time.monotonic() + 60
+        while not begun(held := sleepers() - before) and time.monotonic() < end:
+            time.sleep(0.1)
         started = time.monotonic()
         for pid in held:
             os.kill(pid, signal.SIGSTOP)
@@ -52,4 +59,4 @@ def test_a_sleeper_that_is_held_up_tells_of_it():
         time.sleep(0.2)
     assert watch.within(started, ended) > 0.2
     assert watch.longest_s > 0.2
-    assert not sleepers() & set(held)
+    assert not sleepers() & held

@@ -33,7 +33,8 @@ class Fault:
         made: how it is made, one line.
         recovers: what must be back within 1 s of its end: ``tag``, a tag in time; ``primary``,
             also the primary's answer; ``restart``, a tag in time, and the primary some time after
-            its worker's restart; empty where the fault has no end.
+            its worker's restart, or when its server is tried again; empty where the fault has
+            no end.
         excepted: what cannot be promised while it lasts and until it is recovered from (1 s), and
             the reason: ``late``, ``lost``, or ``recovery`` where that may take longer.
         deadline_ms: the node's.
@@ -113,7 +114,7 @@ _SIGNALS = tuple(
 )
 _SERVER = (
     Fault("http: sound", "a model server that answers", option="--http"),
-    *(Fault(f"http: {name}", "a model server fails in this way for a while", "tag",
+    *(Fault(f"http: {name}", "a model server fails in this way for a while", "restart",
             option="--http") for name in SERVER_FAULTS),
 )  # fmt: skip
 _VLLM = (

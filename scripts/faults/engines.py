@@ -1,9 +1,10 @@
 """Faults of a model server (``--http``) and of the real vLLM engine (``--vllm-model``)."""
 
+import contextlib
 import signal
 
 from catalogue import SERVER_FAULTS
-from primaries import Play, undisturbed
+from primaries import Play, sources, undisturbed
 from scene import Stage, send
 
 from pika_emotion.deadline import Source
@@ -31,15 +32,16 @@ def server(fault: str) -> Play:
         folder.mkdir()
         prompt, decode = make_prompt(make_tokenizer(folder), load_labels())
         texts = {t: decode(t) for answers in prompt.answers.values() for t in answers.tokens}
-        serving = ModelServer("ids", texts)
-        params = {"tagger": "http", "http.url": serving.url, "http.tokenizer": str(folder)}
-        with stage.meet(params) as scene, scene.talk():
-            for _ in scene.hits() if fault else ():
-                with scene.fault():
-                    serving.fault(fault)
-                    scene.hold()
-                    serving.fault("")
-        serving.close()
+        with contextlib.closing(ModelServer("ids", texts)) as serving:
+            params = {"tagger": "http", "http.url": serving.url, "http.tokenizer": str(folder)}
+            with stage.meet(params) as scene:
+                with scene.talk():
+                    for _ in scene.hits() if fault else ():
+                        with scene.fault():
+                            serving.fault(fault)
+                            scene.hold()
+                            serving.fault("")
+                stage.check(Source.PRIMARY in sources(scene), "some tags say PRIMARY")
 
     return play
 
@@ -48,12 +50,14 @@ def vllm_slow(stage: Stage) -> None:
     """Make each step of the real engine a second longer, for a while."""
     switch = stage.folder / "slow"
     params = {"tagger": "scripted.slow_vllm", "slow.while": str(switch)}
-    with stage.meet({**params, **VLLM, **stage.settings}) as scene, scene.talk():
-        for _ in scene.hits():
-            with scene.fault():
-                switch.touch()
-                scene.hold()
-                switch.unlink()
+    with stage.meet({**params, **VLLM, **stage.settings}) as scene:
+        with scene.talk():
+            for _ in scene.hits():
+                with scene.fault():
+                    switch.touch()
+                    scene.hold()
+                    switch.unlink()
+        stage.check(sources(scene) > {Source.PRIMARY}, "some tags say PRIMARY, others do not")
 
 
 def vllm_gets(number: signal.Signals) -> Play:

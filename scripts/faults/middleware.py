@@ -65,14 +65,16 @@ def peer_of(scene: Scene, *arguments: str) -> Iterator[Peer]:
 
 def leaves_and_rejoins(stage: Stage) -> None:
     """Kill a subscriber, start another one."""
-    with stage.meet(REFLEX) as scene, peer_of(scene) as first, scene.talk():
-        stage.check(first.wait(2), "the peer hears tags")
-        for _ in scene.hits():
-            with scene.fault():
-                first.close()
-                scene.hold()
-            with peer_of(scene) as second:
-                stage.check(second.wait(2), "the peer that joined again hears tags")
+    with stage.meet(REFLEX) as scene, contextlib.ExitStack() as peers:
+        peer = peers.enter_context(peer_of(scene))
+        with scene.talk():
+            stage.check(peer.wait(2), "the peer hears tags")
+            for _ in scene.hits():
+                with scene.fault():
+                    peer.close()
+                    scene.hold()
+                peer = peers.enter_context(peer_of(scene))
+                stage.check(peer.wait(2), "the peer that joined again hears tags")
 
 
 def stops_reading(stage: Stage) -> None:

@@ -40,7 +40,7 @@ def undisturbed(params: dict[str, str], who: Source, *, loaded: bool = True) -> 
         with stage.meet({**params, **stage.settings}) as scene:
             with scene.talk(loaded=loaded):
                 pass
-            stage.check(who in _sources(scene), f"some tags say {who.name}")
+            stage.check(who in sources(scene), f"some tags say {who.name}")
 
     return play
 
@@ -96,7 +96,7 @@ def worker_out_of_memory(stage: Stage) -> None:
                 resource.prlimit(worker, resource.RLIMIT_AS, (limit, before[1]))
                 scene.hold()
                 resource.prlimit(worker, resource.RLIMIT_AS, before)
-        stage.check(_sources(scene) & {Source.ERROR}, "the worker did run out of memory")
+        stage.check(sources(scene) & {Source.ERROR}, "the worker did run out of memory")
 
 
 def worker_out_of_memory_loading(stage: Stage) -> None:
@@ -104,11 +104,12 @@ def worker_out_of_memory_loading(stage: Stage) -> None:
     with stage.meet(scripted("is_too_big", worker=True)) as scene:
         with scene.talk():
             pass
-        stage.check(_sources(scene) == {Source.ERROR}, "every tag says that the primary failed")
+        stage.check(sources(scene) == {Source.ERROR}, "every tag says that the primary failed")
         stage.check("out of memory" in scene.node.output, "the log says: out of memory")
 
 
-def _sources(scene: Scene) -> set[Source]:
+def sources(scene: Scene) -> set[Source]:
+    """Return the sources of all tags so far."""
     return {Source(row.tag.source) for row in scene.robot.rows if row.tag is not None}
 
 
