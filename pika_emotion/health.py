@@ -78,6 +78,7 @@ class Health:
         self._misses = 0
         self._counts: Counter[str] = Counter()
         self._seen: Counter[str] = Counter()
+        self._lost_before = 0
 
     def answered(self, source: Source, latency_ms: float) -> None:
         """Count a published tag; ``latency_ms`` from its reply's receipt."""
@@ -95,6 +96,12 @@ class Health:
         """Count anything else that diagnostics should show."""
         with self._lock:
             self._counts[what] += number
+
+    def keep(self, tagger: DeadlineTagger, lost: int) -> None:
+        """Go on from the counts of a tagger and of topics that end."""
+        with self._lock:
+            self._counts.update(_counts_of(tagger))
+            self._lost_before += lost
 
     def report(
         self,
@@ -119,9 +126,9 @@ class Health:
             totals = Counter(self._counts)
             totals["deadline misses"] = self._misses
             # Some middlewares number their messages, some tell what they lost, some do both.
-            totals["lost messages"] = max(lost, self._counts["lost messages"])
+            totals["lost messages"] = max(self._lost_before + lost, self._counts["lost messages"])
             if tagger is not None:
-                totals.update({name.replace("_", " "): n for name, n in tagger.counts.items()})
+                totals.update(_counts_of(tagger))
             new = {what: n - self._seen[what] for what, n in totals.items() if n > self._seen[what]}
             self._seen = totals
             values = {
@@ -146,6 +153,10 @@ class Health:
             elif tagger.loading:
                 level, summary = max(level, Level.WARN), "primary is loading; the reflex answers"
         return Report(level, summary, {**values, **cards})
+
+
+def _counts_of(tagger: DeadlineTagger) -> dict[str, int]:
+    return {name.replace("_", " "): n for name, n in tagger.counts.items()}
 
 
 def _percentiles(name: str, samples_ms: deque[float]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import re
 import signal
 import sys
 import threading
@@ -37,6 +38,8 @@ _ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overri
 _DIAGNOSTICS_PERIOD_S = 1.0
 _SPIN_S = 0.1
 _M_ARENA_MAX = -8  # malloc.h
+# What changes in a problem that stays the same: "tried again in 0.3 s", then "in 0.2 s".
+_FIGURE = re.compile(r"\d+(\.\d+)?")
 
 
 class EmotionNode(LifecycleNode):
@@ -153,8 +156,10 @@ class EmotionNode(LifecycleNode):
     def _release(self) -> None:
         serving, self._serving = self._serving, None
         if serving is not None:
-            serving.deactivate()
-            serving.close()
+            try:
+                serving.deactivate()
+            finally:
+                serving.close()
 
     # Parameters.
 
@@ -203,8 +208,9 @@ class EmotionNode(LifecycleNode):
     def _warn_once(
         self, problem: str | None, what: str = "the reflex answers instead of the primary: "
     ) -> None:
-        if problem is not None and problem not in self._told:
-            self._told.add(problem)
+        kind = _FIGURE.sub("#", problem or "")
+        if problem is not None and kind not in self._told:
+            self._told.add(kind)
             self.get_logger().warning(f"{what}{problem}")
 
 

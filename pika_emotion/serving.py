@@ -9,7 +9,7 @@ from rclpy.lifecycle import LifecycleNode
 from pika_emotion import message_types, taggers
 from pika_emotion.deadline import Answer, DeadlineTagger, Source
 from pika_emotion.dialogue import Dialogue, EventRules, Message, Role, Turn
-from pika_emotion.errors import where
+from pika_emotion.errors import ConfigError, where
 from pika_emotion.health import Health, Report
 from pika_emotion.labels import load_labels
 from pika_emotion.pipeline import Pipeline
@@ -98,12 +98,23 @@ class Serving:
         self._dialogue.session_timeout_s = values["session_timeout_s"]
 
     def activate(self) -> None:
-        """Subscribe, with the conversation forgotten."""
+        """Subscribe, with the conversation forgotten.
+
+        Raises:
+            ConfigError: a topic cannot be subscribed to; then none is.
+        """
         self._dialogue.forget()
         self._pipeline = Pipeline(self._dialogue, self.tagger, self._publish, self._failed)
         self._pipeline.start()
         for source in self._inputs:
-            source.subscribe(self._take)
+            try:
+                source.subscribe(self._take)
+            except Exception as error:  # rclpy's have no kind in common
+                self.deactivate()
+                raise ConfigError(
+                    f"topic '{source.topic}' cannot be subscribed to ({error}); "
+                    "correct its qos_overrides"
+                ) from error
 
     def deactivate(self) -> None:
         """Unsubscribe, and answer what was received before; does nothing if not active."""
@@ -119,6 +130,7 @@ class Serving:
         """End the taggers."""
         self.tagger.close()
         self._reflex.close()
+        self._health.keep(self.tagger, self._lost)
 
     @property
     def warning(self) -> str | None:
@@ -133,11 +145,14 @@ class Serving:
             if tagger is not None
             for key, value in tagger.describe().items()
         }
-        lost = sum(source.losses.lost for source in self._inputs)
         note = ""
         if self._primary is not None and self._primary.uncalibrated:
             note = f"{self._primary.name} is UNCALIBRATED"
-        return self._health.report(state, self.tagger, cards, lost, note, self.warning)
+        return self._health.report(state, self.tagger, cards, self._lost, note, self.warning)
+
+    @property
+    def _lost(self) -> int:
+        return sum(source.losses.lost for source in self._inputs)
 
     def _take(self) -> None:
         """Hand everything that all topics have ready to the pipeline at once."""

@@ -127,9 +127,10 @@ class Input:
         )
 
     def unsubscribe(self) -> None:
-        """Unsubscribe; what was not taken is gone."""
-        self._node.destroy_subscription(self._subscription)
-        self._subscription = None
+        """Unsubscribe, where it is subscribed; what was not taken is gone."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
         self.losses.pause()
 
     def woken_by(self) -> list[Message]:
@@ -141,6 +142,8 @@ class Input:
         """Yield what was received and not taken yet, up to the depth."""
         # An executor takes one message a round from each topic, and so loses their order.
         subscription = self._subscription
+        if subscription is None:
+            return
         with subscription.handle:
             for _ in range(self._depth):
                 found = subscription.handle.take_message(subscription.msg_type, subscription.raw)

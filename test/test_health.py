@@ -107,6 +107,15 @@ def asked(labels, reflex):
         tagger.close()
 
 
+def test_what_was_counted_before_a_cleanup_is_not_forgotten(health, asked):
+    first = asked("raises", times=2)
+    assert report(health, first, lost=3).values["primary errors"] == "2"
+    health.keep(first, 3)
+    found = report(health, asked("raises", times=1), lost=1)
+    assert (found.values["primary errors"], found.values["lost messages"]) == ("3", "4")
+    assert found.summary == "1 lost messages, 1 primary errors"
+
+
 def test_a_primary_that_loads_is_a_warning(health, asked):
     found = report(health, asked("never_loads"))
     assert (found.level, found.summary) == (Level.WARN, "primary is loading; the reflex answers")

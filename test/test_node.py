@@ -399,6 +399,23 @@ def test_qos_can_be_overridden(meet, tmp_path):
     until(tagged)
 
 
+def test_a_wrong_qos_override_is_told_and_leaves_nothing_behind(meet, tmp_path):
+    overrides = tmp_path / "qos.yaml"
+    overrides.write_text(
+        "/**:\n  ros__parameters:\n    qos_overrides:\n      /wrong/pika/reply:\n"
+        "        subscription: {reliability: sometimes}\n"
+    )
+    options = {"namespace": "/wrong", "active": False, "params": {"autostart": "false"}}
+    node, robot = meet("--params-file", str(overrides), **options)
+    assert robot.transition("configure")
+    assert not robot.transition("activate")
+    assert robot.state == "inactive"
+    assert "activate failed: topic 'pika/reply' cannot be subscribed to" in node.output
+    until(lambda: robot._transcripts.get_subscription_count() == 0)
+    assert node.end() == 0
+    assert "Traceback" not in node.output
+
+
 # Lifecycle, parameters, diagnostics.
 
 

@@ -10,7 +10,9 @@ from rclpy.context import Context
 from rclpy.parameter import Parameter
 from ros import NodeProcess, Robot
 
+from pika_emotion.errors import TaggerError
 from pika_emotion.node import EmotionNode
+from pika_emotion.taggers.http_breaker import Breaker
 
 # What glibc reserves for a heap that is not the main one: so much, and from a multiple of it.
 HEAP = 64 << 20
@@ -46,6 +48,17 @@ def test_configuring_again_frees_what_was_configured_before(node):
     node.trigger_cleanup()
     node.trigger_configure()
     assert before() is None
+
+
+def test_a_problem_whose_figures_change_is_told_and_kept_once(node):
+    breaker = Breaker()
+    breaker.failed(TaggerError("server 'http://a:80' has a fault (503); see its log"), 30.0)
+    for _ in range(3):
+        with pytest.raises(TaggerError) as told:
+            breaker.check()
+        node._warn_once(str(told.value))
+        breaker._until += 0.5
+    assert len(node._told) == 1
 
 
 def test_activation_gives_threads_no_heaps_of_their_own(tmp_path):
