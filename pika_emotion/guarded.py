@@ -42,9 +42,10 @@ def listen(address: str, port: int, remedies: Remedies, *, guarded: bool) -> soc
         family, kind, protocol, _, place = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
         )[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part between dots is empty
+        why = getattr(error, "strerror", "no address")
         raise ConfigError(
-            f"{remedies.address} '{address}' is not known ({error.strerror}); {remedies.unknown}"
+            f"{remedies.address} '{address}' is not known ({why}); {remedies.unknown}"
         ) from error
     if not guarded and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
         raise ConfigError(f"{remedies.address} '{address}' {remedies.exposed}")

@@ -6,6 +6,7 @@ Sizes and types are checked before anything is unpacked, and nothing is ever unp
 import hashlib
 import io
 import math
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,10 @@ def _array(name: str, data: bytes, kind: "np.dtype[Any]") -> Array:
     version = np.lib.format.read_magic(stream)
     if version != _VERSION:
         raise ValueError(f"array '{name}' has version {version} where {_VERSION} fits")
-    shape, columns_first, found = np.lib.format.read_array_header_1_0(stream)
+    try:
+        shape, columns_first, found = np.lib.format.read_array_header_1_0(stream)
+    except (SyntaxError, TypeError, MemoryError, tokenize.TokenError) as error:
+        raise ValueError(f"array '{name}' has a header that is no description") from error
     if found != kind:
         raise ValueError(f"array '{name}' has type {found} where {kind} fits")
     start = stream.tell()

@@ -48,12 +48,12 @@ def compile_patterns(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
 def _compile(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
-        ways = _of_all(parser.parse(pattern))
-    except (re.error, OverflowError, RecursionError) as error:
+        ways, rounds = _of_all(parser.parse(pattern))
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(
             f"event pattern '{pattern}' is not a regular expression ({error}); correct it"
         ) from error
-    if ways > _MOST_WAYS:
+    if max(ways, rounds) > _MOST_WAYS:
         raise ConfigError(
             f"event pattern '{pattern}' could be tried in too many ways on a long transcript, and "
             "the tag would be late; repeat plain characters only (such as [A-Z_]+), not groups "
@@ -62,21 +62,31 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
-def _of_all(items: Iterable[Any]) -> int:
-    ways = 1
+def _of_all(items: Iterable[Any]) -> tuple[int, int]:
+    ways, rounds = 1, 0
     for code, argument in items:
-        ways = min(ways * _of_one(code, argument), _CEILING)
-    return ways
+        more, each = _of_one(code, argument)
+        rounds = min(rounds + ways * each, _CEILING)
+        ways = min(ways * more, _CEILING)
+    return ways, rounds
 
 
-def _of_one(code: Any, argument: Any) -> int:
-    """Return in how many ways a part can match at one place, at most."""
+def _of_one(code: Any, argument: Any) -> tuple[int, int]:
+    """Return in how many ways a part can match at one place, and its groups' rounds, at most.
+
+    A round of a group that repeats costs about what a way does; of a single character, nothing.
+    """
     if code in _ALTERNATIVES:
-        return sum(map(_of_all, _ALTERNATIVES[code](argument)))
+        found = [_of_all(items) for items in _ALTERNATIVES[code](argument)]
+        return sum(ways for ways, _ in found), sum(rounds for _, rounds in found)
     if isinstance(argument, tuple) and len(argument) == 3:  # every kind of repetition
         least, most, body = argument
-        return _of_repeated(_of_all(body), least, most)
-    return 1
+        ways, rounds = _of_all(body)
+        total = _of_repeated(ways, least, most)
+        if len(body) == 1 and body[0][0] not in _ALTERNATIVES:
+            return total, total * rounds
+        return total, max(total, min(int(most), CHILD_CHARS)) * (rounds + 1)
+    return 1, 0
 
 
 def _of_repeated(ways: int, least: int, most: int) -> int:

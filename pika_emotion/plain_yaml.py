@@ -37,10 +37,12 @@ def load(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: it is no YAML, or not plain.
-        ValueError: a number or date in it is none.
+        ValueError: a number, date or truth value in it is none.
     """
     loader = PlainLoader(text)
     try:
         return loader.get_single_data()
+    except (AttributeError, LookupError) as error:  # PyYAML's, of "!!bool x" and "!!timestamp x"
+        raise ValueError("a value is not of the kind that its tag names") from error
     finally:
         loader.dispose()  # type: ignore[no-untyped-call]

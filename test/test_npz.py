@@ -124,6 +124,9 @@ def test_what_cannot_be_unpacked_by_parts_is_refused(file, packing):
         (plain(A.astype(">f4")), "'a' has type >f4 where float32 fits"),
         (header((2,), magic=b"\x93NUMPY\x09\x00"), r"'a' has version \(9, 0\) where \(1, 0\) fits"),
         (b"\x93NUMPY\x01\x00\x10\x00__import__('os')", "malformed"),
+        (b"\x93NUMPY\x01\x00\x08\x00{'a': ( ", "'a' has a header that is no description"),
+        (b"\x93NUMPY\x01\x00\x06\x00  a\n b", "'a' has a header that is no description"),
+        (b"\x93NUMPY\x01\x00\x08\x00{[]: 1} ", "'a' has a header that is no description"),
         (b"", "magic"),
     ],
 )

@@ -44,12 +44,18 @@ def test_the_defaults_are_taken():
         "(?=(a+)+b)a*",
         "(x)?(?(1)(a+)+|b)",
         "(?:" * 5 + "a*" + ")*" * 5,
+        ".*.*(?:[a-c][a-c]){199}x",
     ],
 )
 def test_a_pattern_that_could_take_long_is_refused(pattern):
     with pytest.raises(ConfigError, match=r"could be tried in too many ways .*; repeat plain") as e:
         compile_patterns(["fine", pattern])
     assert f"'{pattern}'" in str(e.value)
+
+
+def test_a_pattern_whose_flags_contradict_is_refused():
+    with pytest.raises(ConfigError, match="is not a regular expression"):
+        compile_patterns(["(?a)(?u)x"])
 
 
 def test_a_pattern_nested_without_end_is_refused():

@@ -49,6 +49,16 @@ def test_no_tag_makes_an_object(text):
         plain_yaml.load(text)
 
 
+@pytest.mark.parametrize("text", ["!!bool maybe", "!!timestamp soon", "!!int ''", "!!float ''"])
+def test_a_value_that_is_not_what_its_tag_names_is_told(text, tmp_path):
+    with pytest.raises(ValueError, match="not of the kind that its tag names"):
+        plain_yaml.load(text)
+    file = tmp_path / "file.yaml"
+    file.write_text(f"template: {{a: {text}}}")
+    with pytest.raises(PromptError, match=r"file\.yaml"):
+        load_prompt(file)
+
+
 def test_there_is_a_most_of_labels(tmp_path):
     file = tmp_path / "labels.yaml"
     label = "  - {{name: a{}, description: d, group: g, valence: 0, arousal: 0}}\n"

@@ -493,6 +493,7 @@ def test_callers_must_show_the_token(start, tmp_path, way):
         (("--host", "0.0.0.0"), "--host '0.0.0.0' lets other machines call; give --token-file"),
         (("--host", "::"), "--host '::' lets other machines call"),
         (("--host", "256.0.0.1"), "--host '256.0.0.1' is not known"),
+        (("--host", "127.0..1"), "--host '127.0..1' is not known"),
         (("--port", "65536"), "--port 65536 is no port; choose one from 1 to 65535"),
         (("--token", ""), "the token is empty or has spaces"),
         (("--token", "đ"), "letters that a header cannot carry; make one with 'openssl"),

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import yaml
 
+from pika_emotion import plain_yaml
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import ConfigError, TaggerError
 from pika_emotion.labels import LabelSet
@@ -162,7 +163,7 @@ def settings_from_text(name: str, assignments: Sequence[str]) -> dict[str, Any]:
         refuse_unknown([key], known)
         wanted = type(known[key].default)
         try:
-            value = yaml.safe_load(text) if text else ""
+            value = plain_yaml.load(text) if text else ""
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{key} '{text}' is not YAML; put it in quotes") from error
         if wanted is float and type(value) is int:

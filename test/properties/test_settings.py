@@ -75,6 +75,8 @@ ASSIGNMENTS = st.one_of(
 @example("http", ["http.load_timeout_s=!!float x"])
 @example("http", ["http.max_replies=" + "9" * 5000])
 @example("http", ["http.max_replies=!!int x"])
+@example("http", ["http.read_ahead=!!bool maybe"])
+@example("http", ["http.model=!!timestamp soon"])
 @example("http", ["http.model=\x00"])
 @example("http", ["http.model=- - -"])
 def test_any_assignment_is_a_setting_or_refused(tagger, assignments):
