@@ -154,11 +154,11 @@ class Pairing:
         yield from self._give_up_before(
             tag.at_ns - int(tag.given.latency_ms * 1e6) - int(_JITTER_S * 1e9)
         )
+        given_up, self._given_up = self._given_up, 0
         if not self._waiting:
             self._early.append(tag)
             return
-        place = self._place(tag, missed)
-        self._given_up = 0
+        place = self._place(tag, missed - given_up)
         if place is None:
             self.orphans += 1
             return
@@ -189,7 +189,7 @@ class Pairing:
         if tag.reply_id and self._waiting[0].id:
             ids = [turn.id for turn in self._waiting]
             return ids.index(tag.reply_id) if tag.reply_id in ids else None
-        return min(max(0, missed - self._given_up), len(self._waiting) - 1)
+        return min(max(0, missed), len(self._waiting) - 1)
 
     def _give_up_before(self, at_ns: int) -> Iterator[RecordedTurn]:
         while self._waiting and self._waiting[0].at_ns < at_ns:

@@ -36,7 +36,7 @@ def read_bag(
     transcript_field: str = "",
     reply_field: str = "",
 ) -> list[Recorded]:
-    """Return a bag's utterances in the order of their recording.
+    """Return a bag's utterances in the order of their recording; partial ones are left out.
 
     Args:
         path: the bag's folder, or its .mcap or .db3 file.
@@ -51,7 +51,11 @@ def read_bag(
     fields = {transcript_topic: transcript_field, reply_topic: reply_field}
     with BagReader(Path(path)) as reader:
         reader.require(fields)
-        messages = list(reader.messages(fields))
+        messages = [
+            each
+            for each in reader.messages(fields)
+            if getattr(each[3], "partial", None) is not True  # a hint: said whole later
+        ]
     first_ns = messages[0][0] if messages else 0
     return [
         Recorded(

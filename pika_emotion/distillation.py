@@ -113,10 +113,12 @@ def distinct(turns: Sequence[Heard]) -> list[Heard]:
     Raises:
         CorpusError: there is none.
     """
-    found = {one.turn: one for one in reversed(turns)}
+    found: dict[Turn, Heard] = {}
+    for one in turns:
+        found.setdefault(one.turn, one)
     if not found:
         raise CorpusError("no turn with a reply in what was given; name a bag or TSV that has some")
-    return list(reversed(found.values()))
+    return list(found.values())
 
 
 def sift(taught: Sequence[Taught], confidence: float) -> tuple[list[Taught], list[Taught]]:
@@ -132,6 +134,14 @@ def sift(taught: Sequence[Taught], confidence: float) -> tuple[list[Taught], lis
             "learn from; give more turns, or ask for less with --confidence"
         )
     return kept, [one for one in taught if one.doubts(confidence)]
+
+
+def to_correct(doubtful: Sequence[Taught]) -> list[Taught]:
+    """Return the doubtful turns that a person may correct and give as written ones.
+
+    Those of the scenes kept back are not among them: written turns are learned from.
+    """
+    return [one for one in doubtful if not one.heard.held_out]
 
 
 def examples_of(taught: Sequence[Taught], weight: float) -> Examples:
@@ -173,16 +183,18 @@ def compare(
     """Return each measure's ``old``, ``new`` and ``difference``, new less old.
 
     Each is the value and its 95 % interval, by the same resamples of the scenarios; None where
-    there is nothing to measure.
+    there is nothing to measure, and for the differences of a single scenario: nothing says how
+    far another one would differ.
     """
     gold = Gold.of(rows, labels.names)
     counts = resample(gold)
     before, after = (measure(Answers.of(tags), gold, counts, threshold) for tags in (old, new))
+    several = bool(gold.scene.any())
     return {
         name: {
             "old": interval(before[name]),
             "new": interval(after[name]),
-            "difference": interval(after[name] - before[name]),
+            "difference": interval(after[name] - before[name]) if several else None,
         }
         for name in before
     }

@@ -189,7 +189,9 @@ class EmotionNode(LifecycleNode):
     # Diagnostics.
 
     def _report(self) -> None:
-        status = DiagnosticStatus(name=f"{self.get_name()}: tags", hardware_id="pika_emotion")
+        # With the namespace: the nodes of several robots share the topic.
+        name = self.get_fully_qualified_name().lstrip("/")
+        status = DiagnosticStatus(name=f"{name}: tags", hardware_id="pika_emotion")
         if self._serving is None:
             status.message = self._state
             status.values = [KeyValue(key="state", value=self._state)]

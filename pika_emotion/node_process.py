@@ -39,16 +39,26 @@ class NodeProcess:
         prefix: a command that starts the program, such as ``chrt --fifo 1``.
 
     Raises:
-        ConfigError: the program is not installed.
+        ConfigError: the program is not installed, or the prefix has an open quote.
     """
 
     def __init__(self, parameters: Mapping[str, str], prefix: str = "") -> None:
         self.namespace = f"/bench_{os.getpid()}"
-        command = [*shlex.split(prefix), str(program()), "--ros-args", "--log-level", "warn"]
+        try:
+            words = shlex.split(prefix)
+        except ValueError as error:
+            raise ConfigError(
+                f"prefix '{prefix}' cannot be read ({error}); correct its quotes"
+            ) from error
+        command = [*words, str(program()), "--ros-args", "--log-level", "warn"]
         command += ["-r", f"__ns:={self.namespace}"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         self._process = subprocess.Popen(command, stdout=2)  # the bench's own output is its table
+
+    def ended(self) -> bool:
+        """Return whether it has ended by itself."""
+        return self._process.poll() is not None
 
     @property
     def resident_mb(self) -> float:

@@ -4,14 +4,17 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
+from rclpy.validate_namespace import validate_namespace
 from std_msgs.msg import String
 
 from pika_emotion.deadline import Source
@@ -53,6 +56,9 @@ class Probe:
         unique_ids: whether no id comes twice: then a tag is its id's reply's, and a lost reply
             shifts no tag to another one. Else the tags are the replies' in order.
 
+    Raises:
+        ConfigError: there can be no such namespace.
+
     Attributes:
         rows: a row for each reply, in the order in which they were sent.
         extras: tags for no reply, or for one that has its tag.
@@ -70,6 +76,12 @@ class Probe:
         self._by_id: dict[str, Row] = {}
         self._utterances = utterances
         self._unique_ids = unique_ids
+        try:
+            validate_namespace(f"/{namespace.removeprefix('/')}")
+        except InvalidNamespaceException as error:
+            raise ConfigError(
+                f"'{namespace}' is no namespace; write it like /robot1, of letters, digits and _"
+            ) from error
         self._context = Context()
         rclpy.init(context=self._context)
         # An executor goes over every service of a node for each message: without them, what is
@@ -107,14 +119,16 @@ class Probe:
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
-    def wait_for_node(self, timeout_s: float) -> None:
+    def wait_for_node(self, timeout_s: float, ended: Callable[[], bool] = lambda: False) -> None:
         """Wait until a node subscribes to both topics and publishes tags.
 
         Raises:
-            ConfigError: there is none after ``timeout_s`` seconds.
+            ConfigError: there is none after ``timeout_s`` seconds, or ``ended`` says that it ended.
         """
         end = time.monotonic() + timeout_s
         while not self._connected():
+            if ended():
+                raise ConfigError("the node ended before it was active; it said above why")
             if time.monotonic() > end:
                 topics = f"{self._transcripts.topic_name}, {self._replies.topic_name}"
                 raise ConfigError(

@@ -17,7 +17,7 @@ _WORTH_S = 0.002
 # difference is worth it; says it when it is told to end, as a long run's would fill a pipe and stop
 # it. At real-time priority, where it may, and above a program that "chrt --fifo 1" starts: then
 # nothing but the machine can keep it waiting. Where it may not, it says so first. Ends with the
-# process that started it.
+# process that started it, which Ctrl-C is for.
 _SLEEPER = """
 import os, signal, sys, time
 found = []
@@ -25,6 +25,7 @@ def tell(*_):
     sys.stdout.write("".join(found))
     sys.exit()
 signal.signal(signal.SIGTERM, tell)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 core, tick, worth = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 os.sched_setaffinity(0, {core})
 try:

@@ -83,7 +83,8 @@ def with_other_words(rows: Sequence[Row]) -> list[Row]:
     """
     variations, draw = Variations(rows), Random(SEED)
     copies = [variations.reworded(row, draw) for row in rows]
-    return [*rows, *(copy for row, copy in zip(rows, copies, strict=True) if copy != row)]
+    pairs = zip(rows, copies, strict=True)
+    return [*rows, *(copy for row, copy in pairs if copy.turn != row.turn)]
 
 
 def fit(data: Examples, names: Sequence[str], say: Say) -> Model:

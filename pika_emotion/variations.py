@@ -52,7 +52,9 @@ class Variations:
             return new.title() if word.istitle() else new
 
         question, child, reply = (_WORD.sub(change, text) for text in texts)
-        return replace(row, turn=replace(turn, question=question, child=child, reply=reply))
+        turn = replace(turn, question=question, child=child, reply=reply)
+        # The copy stays with the row's scene, which may be known by its question alone.
+        return replace(row, turn=turn, scenario=row.scene)
 
 
 def _words(row: Row) -> list[str]:

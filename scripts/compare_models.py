@@ -104,7 +104,8 @@ def nearest(rows, asked, seed, names):
 
 def blank(row, *fields):
     """Return a row without some of its texts."""
-    return replace(row, turn=replace(row.turn, event=False, **dict.fromkeys(fields, "")))
+    event = row.turn.event and "child" not in fields  # the child's text says whether it is one
+    return replace(row, turn=replace(row.turn, event=event, **dict.fromkeys(fields, "")))
 
 
 def linear(rows, asked, names, *, joint=False):

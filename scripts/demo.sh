@@ -17,7 +17,11 @@ if [ -n "${MODEL:-}" ]; then
   wait_s=900
 fi
 [ -z "${PARAMS:-}" ] || node+=(--params-file "$PARAMS")
+started=()
+trap 'kill -TERM "${started[@]}" 2>/dev/null; wait' EXIT
+trap 'exit 130' INT
 "${node[@]}" &
-pid=$!
-trap 'kill -INT $pid 2>/dev/null; wait $pid' EXIT
-"$(dirname "$0")/../install/pika_emotion/lib/pika_emotion/replay" "$share/resource/demo/conversation" --rate 40 --wait $wait_s "$@"
+started+=($!)
+"$(dirname "$0")/../install/pika_emotion/lib/pika_emotion/replay" "$share/resource/demo/conversation" --rate 40 --wait $wait_s "$@" &
+started+=($!)
+wait -n # whichever ends first: a node that cannot start is not waited for

@@ -53,7 +53,7 @@ environment() {
   wanted="$kind $("$python" -c 'import sys; print(sys.version, sys.prefix)' | tr '\n' ' ') $(cat "${requirements[@]}" | sha256sum)"
   [ "$(cat .venv/stamp 2>/dev/null)" = "$wanted" ] && return
   check_tools
-  rm -rf .venv build install
+  rm -rf .venv build/pika_emotion install  # build/ has measurements, too
   step "environment: $kind, $("$python" --version) (some minutes the first time)" \
     "$python" -m venv "${options[@]}" .venv
   step "installing ${requirements[*]}" \

@@ -19,13 +19,15 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class MonitorProcess:
     """Starts ``monitor`` in a namespace, on any port; calls it as a browser would."""
 
-    def __init__(self, tmp_path, namespace, port=0, **params):
+    def __init__(self, tmp_path, namespace, port=0, remap=(), **params):
         command = [
             # A background job of a shell script inherits that interrupts are ignored.
             *("env", "--default-signal=INT", str(program().parent / "monitor"), "--ros-args"),
             *("-r", f"__ns:={namespace}", "-r", f"/diagnostics:={namespace}/diagnostics"),
             *("-p", f"monitor.port:={port}"),
         ]
+        for rule in remap:
+            command += ["-r", rule]
         for name, value in params.items():
             command += ["-p", f"{name.replace('__', '.')}:={value}"]
         self.log = tmp_path / f"monitor{namespace[1:]}.log"

@@ -245,6 +245,10 @@ def pair(*events):
         # Given up by its age: the gap in seq must not be counted a second time.
         ([reply(1, 0), tag(1, 20), reply(2, 5_000), reply(3, 9_000), tag(3, 9_020)],
          [("1", "1"), ("2", None), ("3", "3")]),
+        # The same, and the tag that tells of it was seen before its reply.
+        ([reply(1, 0), tag(1, 20), reply(2, 5_000), tag(3, 9_020), reply(3, 9_021),
+          reply(4, 15_000), reply(5, 15_030), tag(5, 15_050)],
+         [("1", "1"), ("2", None), ("3", "3"), ("4", None), ("5", "5")]),
         ([reply(1, 0, "a"), reply(2, 1, "b"), tag(1, 20, "b")], [("1", None), ("2", "1")]),
         ([reply(1, 0, "a"), tag(1, 20, "z")], [("1", None)]),
         # The node was started anew before it answered the first.

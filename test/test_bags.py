@@ -30,8 +30,8 @@ def header():
     return STORE.types["std_msgs/msg/Header"](stamp, "")
 
 
-def utterance(text, identity):
-    return STORE.types[UTTERANCE](header(), identity, text, False)
+def utterance(text, identity, partial=False):
+    return STORE.types[UTTERANCE](header(), identity, text, partial)
 
 
 def speech(text, other=""):
@@ -140,6 +140,18 @@ def test_utterances_keep_their_ids(write):
         Recorded(0.0, False, "four", "c7", UTTERANCE),
         Recorded(1.0, True, "Yes!", "r9", UTTERANCE),
     ]
+
+
+def test_a_partial_utterance_is_none(write):
+    bag = write(
+        [
+            ("/child/transcript", S, utterance("fo", "c7", partial=True)),
+            ("/child/transcript", 2 * S, utterance("four", "c7")),
+            ("/pika/reply", 3 * S, utterance("Ye", "r9", partial=True)),
+            ("/pika/reply", 4 * S, utterance("Yes!", "r9")),
+        ]
+    )
+    assert [(said.at_s, said.text) for said in read_bag(bag)] == [(0.0, "four"), (2.0, "Yes!")]
 
 
 def test_other_topics_types_and_fields_can_be_named(write):

@@ -9,8 +9,10 @@ import pytest
 from model_servers import ModelServer, make_prompt, make_tokenizer
 from ros import NodeProcess
 
-from pika_emotion import resources
+from pika_emotion import cli, resources
+from pika_emotion.commands import bench as command
 from pika_emotion.commands.bench import demo_turns
+from pika_emotion.errors import ConfigError
 from pika_emotion.node_process import program
 
 PROGRAM = program().with_name("pika-emotion")
@@ -51,6 +53,20 @@ def test_without_json_it_is_a_table():
     assert "reflex_without_hint" in done.stdout
 
 
+def test_a_node_is_told_the_card_and_the_pool(monkeypatch):
+    told = {}
+
+    def node(parameters, prefix):
+        told.update(parameters)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(command, "import_probe", lambda: None)
+    monkeypatch.setattr(command, "NodeProcess", node)
+    given = ["--tagger", "vllm", "--pool", "--calibration", "card.json", "--set", "a.b=1"]
+    assert cli.main(["bench", "--ros", *given]) == 1
+    assert told == {"tagger": "vllm", "pool": "true", "calibration": "card.json", "a.b": "1"}
+
+
 def test_a_node_is_measured_from_another_process():
     _, cases, code = bench(
         "--ros", "--tagger", "reflex", "--seconds", "1", "--rate", "20", "--warm-up", "2"
@@ -60,6 +76,13 @@ def test_a_node_is_measured_from_another_process():
     assert sum(case["by_source"].values()) + case["lost"] == 20
     assert code == int(case["lost"] + case["duplicated"] + case["reordered"] > 0)
     assert cases["node_receipt_to_publish"]["n"] == 20
+
+
+def test_a_node_that_cannot_start_is_not_waited_for():
+    done = run("bench", "--ros", "--tagger", "reflex", "--set", "deadline=10.0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "unknown parameter 'deadline'; did you mean 'deadline_ms'?" in done.stderr
+    assert "pika-emotion bench: the node ended before it was active" in done.stderr
 
 
 @pytest.fixture
@@ -107,11 +130,13 @@ def test_robots_that_share_a_server_are_counted(serve):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--set", "reflex.model=/none.npz"), "model file '/none.npz' does not exist"),
         (("--rate", "0"), "--rate 0.0 must be above 0"),
         (("--seconds", "nan"), "--seconds nan must be above 0"),
         (("--rounds", "-1"), "--rounds -1 must be above 0"),
         (("--tagger", "reflex", "--robots", "2"), "--robots takes numbers from 1 on, with"),
         (("--tagger", "http", "--robots", "0"), "--robots takes numbers from 1 on, with"),
+        (("--ros", "--prefix", "nice '"), "prefix 'nice '' cannot be read (No closing quotation)"),
     ],
 )
 def test_what_cannot_be_measured_is_told(arguments, message):
@@ -119,6 +144,12 @@ def test_what_cannot_be_measured_is_told(arguments, message):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("pika-emotion bench: ")
     assert message in done.stderr
+
+
+def test_a_namespace_that_cannot_be_is_told():
+    done = run("replay", CONVERSATION, "--namespace", "robot 1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("pika-emotion replay: 'robot 1' is no namespace; write it like")
 
 
 def test_a_replay_gives_each_reply_its_row(tmp_path):

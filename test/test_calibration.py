@@ -370,6 +370,13 @@ def test_what_cannot_be_is_told(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("threshold", ["nan", "75", "-1"])
+def test_a_threshold_that_is_no_probability_is_told_first(threshold, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["calibrate", *ORACLE, "--data", "/none", f"--threshold={threshold}"])
+    assert f"'{threshold}' is not a number from 0 to 1" in capsys.readouterr().err
+
+
 def test_a_card_that_was_asked_for_must_fit(capsys):
     tag = ["tag", "--reply", "Yes!", "--tagger", "scripted.oracle"]
     for asked in (("--pool",), ("--calibration", str(Path(DEV).parent))):

@@ -245,6 +245,7 @@ def test_an_interrupt_ends_it_quietly(tmp_path):
         (("/none",), "bag '/none' not found; give a rosbag2 folder"),
         (("/none", "--rate", "0"), "--rate 0 must be above 0; 1 is as recorded"),
         (("/none", "--rate", "-1"), "--rate -1 must be above 0"),
+        (("/none", "--rate", "nan"), "--rate nan must be above 0"),
     ],
 )
 def test_a_replay_that_cannot_be_is_told_before_anything_is_played(arguments, message):

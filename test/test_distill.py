@@ -296,6 +296,13 @@ def test_doubtful_turns_are_listed_for_a_person_and_can_be_read_back(labels, tmp
     assert doubts == ["emotion", "celebrate", "emotion, celebrate"]
 
 
+def test_what_is_corrected_and_learned_is_of_no_scene_that_is_kept_to_measure_by(labels):
+    unsure = [taught(labels, emotion=0.5, scenario=f"scene {i}") for i in range(50)]
+    listed = distillation.to_correct(unsure)
+    assert 0 < len(listed) < len(unsure)
+    assert not any(one.heard.held_out for one in listed)
+
+
 def test_a_list_that_somebody_may_have_corrected_is_left_alone(labels, tmp_path):
     file, unsure = tmp_path / "doubtful.tsv", [taught(labels, emotion=0.5)]
     for _ in range(2):  # the same run, gone on with
@@ -304,6 +311,16 @@ def test_a_list_that_somebody_may_have_corrected_is_left_alone(labels, tmp_path)
     with pytest.raises(ConfigError, match=r"doubtful.tsv' holds something else.*another file"):
         distillation.write_doubtful(file, unsure, 0.6)
     assert "calm" in file.read_text()
+
+
+def test_one_scene_alone_makes_no_difference_significant(labels):
+    for scenes, found in ((1, False), (20, True)):
+        some = [taught(labels, reply=f"Yes {i}.", scenario=f"s{i % scenes}") for i in range(40)]
+        new = [one.tag for one in some]
+        old = [replace(tag, scores=tag.scores[::-1]) for tag in new]
+        compared = distillation.compare(old, new, [one.row for one in some], labels, 0.75)
+        assert ("emotion_primary" in distillation.significant(compared, better=True)) is found
+        assert compared["emotion_primary"]["new"] == [1.0, 1.0, 1.0]
 
 
 def test_a_teacher_that_is_sure_of_nothing_teaches_nothing(labels):
@@ -431,6 +448,8 @@ def test_turns_need_no_labels_and_each_is_asked_about_once(tmp_path):
     assert read_turns(file) == [(make_turn("Who?", "me", "Hi!"), "")] * 2
     heard = distillation.turns_of_tables(tmp_path)
     assert distillation.distinct(heard) == heard[:1]
+    first, second = (Heard(make_turn("", "", text), "one") for text in ("Hi!", "Bye!"))
+    assert distillation.distinct([first, second, replace(first, scenario="two")]) == [first, second]
     file.write_text("question\tchild\nWho?\tme\n")
     with pytest.raises(CorpusError, match=r"no column 'reply'.*question, child, reply$"):
         read_turns(file)

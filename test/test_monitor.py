@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra 'serve': pip install '.[serve]'")
 pytest.importorskip("uvicorn", reason="needs the extra 'serve': pip install '.[serve]'")
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from monitor_process import Listener, MonitorProcess
 from ros import NodeProcess, Robot, until
 
@@ -111,6 +113,27 @@ def test_health_is_the_nodes(shown):
     assert health["values"]["deadline_ms"] == "50"
 
 
+def test_health_of_another_robots_node_is_not_shown(shown, robot, node):
+    page = Listener(shown)
+
+    def status(namespace):
+        return DiagnosticStatus(
+            name=f"{namespace}/emotion_node: tags",
+            hardware_id="pika_emotion",
+            values=[KeyValue(key="state", value=namespace)],
+        )
+
+    def states():
+        told.publish(DiagnosticArray(status=[status("another"), status(ours)]))
+        return [health["values"]["state"] for health in page.of("health")]
+
+    ours = node.namespace[1:]
+    told = robot._node.create_publisher(DiagnosticArray, f"{node.namespace}/diagnostics", 10)
+    until(lambda: ours in states())
+    assert "another" not in states()
+    robot._node.destroy_publisher(told)
+
+
 def test_without_show_text_nobodys_words_are_sent(robot, start, node):
     hidden = start(node.namespace)
     page = Listener(hidden)
@@ -147,11 +170,48 @@ def test_what_is_no_turn_is_refused(shown, body):
         assert response.status == 400
 
 
+@pytest.mark.parametrize("path", ["/try", "/login"])
+def test_a_visitor_that_leaves_early_is_not_logged(start, path):
+    monitor = start("/leaving")
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+    with socket.create_connection(("127.0.0.1", monitor.port), 30) as connection:
+        connection.sendall(f"{head}Content-Length: 99\r\n\r\n{{".encode())
+    assert monitor.status("/") == 200
+    assert monitor.end() == 0  # what was under way has ended by then
+    told = [line for line in monitor.output.splitlines() if "RTPS" not in line]
+    assert told[1:] == []
+
+
 def test_without_a_node_nothing_is_tried(start):
     monitor = start("/nobody")
     status, told = monitor.attempt(reply=REPLY)
     assert status == 409
     assert "no active emotion_node" in told["error"]
+
+
+def test_a_node_that_is_not_active_is_told(start, tmp_path):
+    node = NodeProcess(tmp_path, params={"tagger": "reflex", "autostart": "false"})
+    try:
+        # It hears replies itself, and counts for nothing.
+        monitor = start(node.namespace, monitor__show_text="true")
+        page = Listener(monitor)
+        until(lambda: page.of("health"))  # they have met
+        status, told = monitor.attempt(reply=REPLY)
+        assert status == 409
+        assert "or activate it" in told["error"]
+    finally:
+        node.close()
+
+
+def test_a_node_whose_topics_are_remapped_is_tried(start, tmp_path):
+    remap = ("emotion_tag:=face/emotion", "pika/reply:=llm/reply")
+    rules = [word for rule in remap for word in ("-r", rule)]
+    node = NodeProcess(tmp_path, *rules, params={"tagger": "reflex"})
+    try:
+        monitor = start(node.namespace, remap=remap)
+        until(lambda: monitor.attempt(reply=REPLY)[0] == 200)
+    finally:
+        node.close()
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "", "[::1"])

@@ -43,12 +43,26 @@ def begun(pids):
     return len(pids) == cores and all(len(os.sched_getaffinity(pid)) == 1 for pid in pids)
 
 
+def asleep(before):
+    """Wait for the sleepers to begin; return them."""
+    end = time.monotonic() + 60
+    while not begun(held := sleepers() - before) and time.monotonic() < end:
+        time.sleep(0.1)
+    return held
+
+
+def test_ctrl_c_leaves_the_sleepers_to_their_bench(capfd):
+    before = sleepers()
+    with StallWatch():
+        for pid in asleep(before):
+            os.kill(pid, signal.SIGINT)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_sleeper_that_is_held_up_tells_of_it():
     before = sleepers()
     with StallWatch() as watch:
-        end = time.monotonic() + 60
-        while not begun(held := sleepers() - before) and time.monotonic() < end:
-            time.sleep(0.1)
+        held = asleep(before)
         started = time.monotonic()
         for pid in held:
             os.kill(pid, signal.SIGSTOP)

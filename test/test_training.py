@@ -96,6 +96,13 @@ def test_turns_of_a_scenario_stay_in_one_part(rows, labels):
     assert len(set.union(*parts.values())) == training.FOLDS
 
 
+def test_a_copy_with_other_words_is_in_its_rows_part(rows, labels):
+    bare = [replace(row, scenario="") for row in rows]  # a scene is known by its question
+    copies = training.with_other_words(bare)[len(bare) :]
+    assert any(copy.turn.question != copy.scene for copy in copies)
+    assert {copy.scene for copy in copies} <= {row.scene for row in bare}
+
+
 def test_either_rows_do_not_train_celebrate(quick, rows, labels):
     undecided = [
         replace(row, celebrate="either") if i % 5 == 0 else row for i, row in enumerate(rows)

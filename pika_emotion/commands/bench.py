@@ -114,9 +114,11 @@ def demo_turns() -> list[Turn]:
 def _tagger_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure the tagger as the node asks it, and the time that keeping the deadline adds."""
     labels = load_labels(options.labels)
-    reflex = taggers.create("reflex", labels, taggers.settings_from_text("reflex", []))
+    alone = options.tagger == "reflex"
+    own = taggers.settings_from_text("reflex", options.set if alone else [])
+    reflex = taggers.create("reflex", labels, own)
     reflex.load()
-    primary = None if options.tagger == "reflex" else build_tagger(options)
+    primary = None if alone else build_tagger(options)
     deadline = DeadlineTagger(labels, reflex, primary, deadline_ms=60_000.0)
     deadline.start()
     deadline.wait_loaded(3600.0)
@@ -210,6 +212,10 @@ def _vllm_cases(options: argparse.Namespace) -> tuple[list[dict[str, Any]], Mapp
 def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
     probes = import_probe()
     parameters = {"tagger": options.tagger}
+    if options.calibration:
+        parameters["calibration"] = options.calibration
+    if options.pool:
+        parameters["pool"] = "true"
     for assignment in options.set:
         name, _, value = assignment.partition("=")
         parameters[name] = value
@@ -217,7 +223,7 @@ def _ros_cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         parameters["labels_file"] = options.labels
     started = time.monotonic()
     with NodeProcess(parameters, options.prefix) as node, probes.Probe(node.namespace) as probe:
-        probe.wait_for_node(60.0)
+        probe.wait_for_node(60.0, node.ended)
         start_s = time.monotonic() - started
         _wait_for_primary(probe, options.load_timeout)
         loaded_s = time.monotonic() - started

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from pika_emotion import calibration, corpus, fitting, resources, taggers
 from pika_emotion.calibration import Card
-from pika_emotion.commands.tag import add_tagger_arguments
+from pika_emotion.commands.tag import add_tagger_arguments, add_threshold_argument
 from pika_emotion.errors import ConfigError
 from pika_emotion.evaluation import tag_rows
 from pika_emotion.labels import load_labels
-from pika_emotion.parameters import CELEBRATE_THRESHOLD
 from pika_emotion.resampling import Answers, Gold
 from pika_emotion.taggers.reflex import MODEL_FILE
 
@@ -27,12 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TSV files of labelled turns, or folders of them: the dev split, never the test split",
     )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=CELEBRATE_THRESHOLD,
-        help="celebrate from this probability on (default: %(default)s)",
-    )
+    add_threshold_argument(parser)
     parser.add_argument(
         "--reflex", default="", metavar="FILE", help="the reflex's model (default: the package's)"
     )

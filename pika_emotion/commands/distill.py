@@ -107,7 +107,9 @@ def run(options: argparse.Namespace) -> int:
     taught = [Taught(one, tag) for one, tag in zip(heard, tags, strict=True) if tag is not None]
     kept, doubtful = distillation.sift(taught, options.confidence)
     if options.doubtful:
-        distillation.write_doubtful(options.doubtful, doubtful, options.confidence)
+        distillation.write_doubtful(
+            options.doubtful, distillation.to_correct(doubtful), options.confidence
+        )
     learned = [one for one in kept if not one.heard.held_out]
     apart = [one.row for one in kept if one.heard.held_out]
     weight = options.weight or distillation.default_weight(len(rows), len(learned))

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play the bag; return 1 where a tag was lost, duplicated or out of order."""
-    if options.rate <= 0:
+    if not options.rate > 0:
         raise ConfigError(f"--rate {options.rate:g} must be above 0; 1 is as recorded")
     if options.csv and not options.csv.absolute().parent.is_dir():
         raise ConfigError(f"--csv '{options.csv}' is in no folder that exists; make it first")

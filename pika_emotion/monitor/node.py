@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -123,13 +123,11 @@ class MonitorNode:
         self._node.destroy_node()
 
     def say(self, question: str, child: str, reply: str) -> bool:
-        """Publish a turn as a robot would; return whether a node listens to it.
+        """Publish a turn as a robot would; return whether an active node listens to it.
 
         An empty question or child is left out. The question gets a tag, too: it is a reply.
         """
-        if not self._replies.get_subscription_count() or not self._node.count_publishers(
-            "emotion_tag"
-        ):
+        if not self._replies.get_subscription_count() or not self._has_listener():
             return False
         if question:
             self._publish(self._replies, self._reply, "reply.field", question)
@@ -137,6 +135,13 @@ class MonitorNode:
             self._publish(self._transcripts, self._transcript, "transcript.field", child)
         self._publish(self._replies, self._reply, "reply.field", reply)
         return True
+
+    def _has_listener(self) -> bool:
+        """Whether a node that publishes tags hears replies; others may, and we do, too."""
+        # Unlike count_publishers, these follow remappings.
+        tagging = self._node.get_publishers_info_by_topic("emotion_tag")
+        hearing = self._node.get_subscriptions_info_by_topic("pika/reply")
+        return bool(_names(tagging) & _names(hearing))
 
     def _publish(self, publisher: Any, kind: MessageType, parameter: str, text: str) -> None:
         message = kind.message()
@@ -174,8 +179,11 @@ class MonitorNode:
         self._emit("tag", _event(self._tags, tag, published_ns, latency_ns, turn))
 
     def _on_diagnostics(self, array: Any) -> None:
+        # Every robot's node tells its own on this one topic: ours is in the monitor's namespace.
+        ours = self._node.get_namespace().strip("/")
         for status in array.status:
-            if status.hardware_id == "pika_emotion":
+            namespace = status.name.rpartition("/")[0]
+            if status.hardware_id == "pika_emotion" and namespace == ours:
                 self._emit(
                     "health",
                     {
@@ -184,6 +192,10 @@ class MonitorNode:
                         "values": {pair.key: pair.value for pair in status.values},
                     },
                 )
+
+
+def _names(endpoints: Iterable[Any]) -> set[tuple[str, str]]:
+    return {(endpoint.node_namespace, endpoint.node_name) for endpoint in endpoints}
 
 
 def _event(

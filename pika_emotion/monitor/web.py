@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -210,8 +210,11 @@ def _told(status: int, message: str) -> Response:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _BODY_BYTES:
-            raise ValueError
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _BODY_BYTES:
+                raise ValueError
+    except ClientDisconnect as error:  # who left reads no answer; uncaught, uvicorn would log it
+        raise ValueError from error
     return bytes(body)

@@ -44,7 +44,10 @@ function hello(data) {
 }
 
 function take(tag, live) {
-  if (tag.n <= seen.n) return; // had before the connection was lost
+  if (tag.n <= seen.n) { // had before the connection was lost, but maybe not what was said around it
+    if ("reply" in tag) stream.complete(tag);
+    return;
+  }
   seen.n = pageStats.taken = tag.n;
   stream.add(tag);
   health.add(tag);

@@ -91,7 +91,7 @@ export class Stream {
     this.wasPaused = paused;
     const list = byId("turns"), old = new Map([...list.children].map((row) => [row.key, row]));
     const rows = this.shown().map((tag) => {
-      const key = `${tag.n} ${"reply" in tag} ${this.fixing === tag} ${tag.fixed?.emotion} ${tag.fixed?.celebrate} ${document.documentElement.lang}`;
+      const key = `${tag.n} ${deadline} ${"reply" in tag} ${this.fixing === tag} ${tag.fixed?.emotion} ${tag.fixed?.celebrate} ${document.documentElement.lang}`;
       return old.get(key) ?? this.row(tag, key, deadline);
     });
     this.rows = rows.length;
