@@ -1,6 +1,7 @@
 """Where a language model's files are, and which model they are."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from pika_emotion.errors import TaggerError
@@ -21,7 +22,7 @@ def find(model: str, revision: str = "", *, download: bool = False) -> Path:
     Raises:
         TaggerError: it is not here; the message says how to get it.
     """
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise TaggerError(

@@ -14,6 +14,8 @@ _LINES = ("task", "labels", "examples_title", "turn", "chat", "celebrate_yes", "
 _FIELDS = ("question", "child", "event", "reply")
 _HEADS = ("emotion", "celebrate", "joint")
 _EXAMPLE = (*_FIELDS, "emotion", "celebrate")
+# What a chat template is given by this package.
+_OURS = ("messages", "conversation", "tokenize", "add_generation_prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class _Reader:
                 raise self._error(
                     f"'{key}' of 'template' must be a text, a number, true or false; correct it"
                 )
+            if key in _OURS:
+                raise self._error(f"'{key}' of 'template' is always the same here; take it out")
         return dict(content)
 
     def _lines(self, root: Mapping[str, Any], name: str, parts: tuple[str, ...]) -> dict[str, str]:

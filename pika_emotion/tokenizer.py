@@ -5,6 +5,7 @@ Offers what ``chat.Chat`` uses of a tokenizer of that library, and gives the sam
 
 import datetime
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Tokenizer:
         import tokenizers
 
         self.name_or_path = str(folder)
-        files = Path(folder).expanduser()
+        files = Path(os.path.expanduser(folder))
         config = _read_json(files / "tokenizer_config.json")
         try:
             # The library's own reading waits for a pipe, and holds Python's global lock meanwhile.
@@ -44,10 +45,16 @@ class Tokenizer:
         self.backend_tokenizer.no_truncation()
         self.backend_tokenizer.no_padding()
         self.added_tokens_decoder = self.backend_tokenizer.get_added_tokens_decoder()
-        self._special = {
-            name: _text(config[name]) for name in _SPECIAL if config.get(name) is not None
-        }
-        self.chat_template = _template(files, config)
+        try:
+            self._special = {
+                name: _text(config[name]) for name in _SPECIAL if config.get(name) is not None
+            }
+            self.chat_template = _template(files, config)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise PromptError(
+                f"'{files / 'tokenizer_config.json'}' is damaged ({type(error).__name__}); "
+                "download or save the model again"
+            ) from error
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Return a text's ids; special tokens in it become themselves."""

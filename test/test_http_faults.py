@@ -12,7 +12,8 @@ from model_servers import TURN, ModelServer, make_prompt, make_tokenizer, settin
 
 from pika_emotion import taggers
 from pika_emotion.deadline import DeadlineTagger, Source
-from pika_emotion.errors import ConfigError, TaggerError, TaggerUnreachableError
+from pika_emotion.errors import ConfigError, PromptError, TaggerError, TaggerUnreachableError
+from pika_emotion.taggers import http
 from pika_emotion.taggers.calibrated import CalibratedTagger
 from pika_emotion.taggers.http_client import is_local
 
@@ -41,9 +42,10 @@ def server(texts):
 def make(labels, reflex, folder):
     made = []
 
+    # Long, so that a slow test machine makes no answer late; a test that wants one late sets less.
     def make(server, *more):
         tagger = taggers.create("http", labels, settings(server, f"http.tokenizer={folder}", *more))
-        deadline = DeadlineTagger(labels, reflex, tagger, deadline_ms=400.0)
+        deadline = DeadlineTagger(labels, reflex, tagger, deadline_ms=20_000.0)
         made.append(deadline)
         deadline.start()
         return deadline
@@ -88,12 +90,15 @@ def source(deadline):
 def test_each_fault_has_its_source_and_its_end(make, server, fault, expected):
     deadline = make(server)
     assert until(lambda: source(deadline), Source.PRIMARY) is Source.PRIMARY
+    if expected is Source.DEADLINE:
+        deadline.deadline_ms = 400.0
     server.fault(fault)
     answers = [deadline.tag(TURN) for _ in range(5)]
     assert {answer.source for answer in answers} == {expected}
     assert {answer.tag.tagger for answer in answers} == {"reflex"}
     assert "secret" not in str(deadline.last_error)
     server.fault("")
+    deadline.deadline_ms = 20_000.0
     assert until(lambda: source(deadline), Source.PRIMARY) is Source.PRIMARY
 
 
@@ -149,6 +154,7 @@ def test_a_request_that_nobody_waits_for_is_given_up_on_the_wire(make, server):
     deadline = make(server)
     assert until(lambda: source(deadline), Source.PRIMARY) is Source.PRIMARY
     server.fault("slow")
+    deadline.deadline_ms = 400.0
     for _ in range(3):
         assert source(deadline) is Source.DEADLINE
     server.fault("")
@@ -220,6 +226,7 @@ def test_the_key_is_sent_and_never_shown(labels, server, folder, tmp_path, monke
     [
         (["http.api_key_env=PIKA_NO_SUCH"], "http.api_key_env 'PIKA_NO_SUCH' is not set; export"),
         (["http.api_key_file=/no/such"], "http.api_key_file '/no/such' cannot be read; name"),
+        (["http.api_key_file=~no.such/k"], "http.api_key_file '~no.such/k' cannot be read; name"),
         (["http.api_key_file=/a", "http.api_key_env=B"], "are both set; empty one"),
         (["http.ca_file=/no/such"], "http.ca_file '/no/such' cannot be read; name a PEM"),
         (["http.url=ftp://127.0.0.1/v1"], "is no server's address; write one such as"),
@@ -235,6 +242,15 @@ def test_the_key_is_sent_and_never_shown(labels, server, folder, tmp_path, monke
 def test_settings_that_cannot_work_are_refused(labels, more, match):
     with pytest.raises(ConfigError, match=match):
         taggers.create("http", labels, taggers.settings_from_text("http", more))
+
+
+def test_a_prompt_file_that_is_missing_leaves_no_client_open(labels, monkeypatch):
+    opened = []
+    monkeypatch.setattr(http, "Client", lambda *args, **options: opened.append(args))
+    wrong = taggers.settings_from_text("http", ["http.prompt_file=/no/such.yaml"])
+    with pytest.raises(PromptError, match=r"prompt file '/no/such\.yaml' cannot be read"):
+        taggers.create("http", labels, wrong)
+    assert opened == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every ability of a model server: which way is found, and what its answers mean."""
 
+import json
 import math
 import time
 
@@ -14,6 +15,7 @@ from pika_emotion import taggers
 from pika_emotion.dialogue import Turn
 from pika_emotion.errors import TaggerError
 from pika_emotion.prompt import distribution
+from pika_emotion.taggers.http_ways import find_model
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +181,21 @@ def test_a_model_that_the_server_does_not_have_is_named(serve, load):
         load(serve("ids"), "http.model=phi")
 
 
+@pytest.mark.parametrize("listing", [{"object": "list", "data": []}, {}, []])
+def test_a_server_that_lists_no_model_is_told(listing):
+    import asyncio
+
+    class Server:
+        url = "http://127.0.0.1:1/v1"
+
+        async def get(self, path):
+            return listing
+
+    with pytest.raises(TaggerError, match=r"lists no model; load one there, or set http\.model"):
+        asyncio.run(find_model(Server(), ""))
+    assert asyncio.run(find_model(Server(), "phi")) == "phi"
+
+
 def test_a_calibration_card_belongs_to_the_way_and_the_prompt(serve, load, folder):
     told = load(serve("ids"), f"http.tokenizer={folder}").describe()
     other = load(serve("chat_top")).describe()
@@ -191,4 +208,20 @@ def test_a_folder_without_a_tokenizer_is_named(serve, load, folder, tmp_path, mi
     for name in {"tokenizer.json", "tokenizer_config.json"} - {missing}:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(Exception, match=f"{missing}' cannot be read"):
+        load(serve("ids"), f"http.tokenizer={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bos_token": {"text": "x"}},
+        {"chat_template": ["x"]},
+        {"chat_template": [{"name": "default"}]},
+    ],
+)
+def test_a_damaged_configuration_of_a_tokenizer_is_named(serve, load, folder, tmp_path, change):
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, **change}))
+    (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    with pytest.raises(Exception, match=r"tokenizer_config.json' is damaged .*; download or"):
         load(serve("ids"), f"http.tokenizer={tmp_path}")

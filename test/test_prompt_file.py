@@ -49,6 +49,8 @@ def test_its_examples_contrast_and_have_known_labels(labels):
         ({"heads": {"emotion": "Emotion:"}}, "'celebrate' must be one line of text"),
         ({"heads": None}, "'heads' must be a mapping with celebrate, emotion, joint"),
         ({"tsak": "x"}, "unknown 'tsak' in the file"),
+        ({"template": {"tokenize": True}}, "'tokenize' of 'template' is .* here; take it out"),
+        ({"template": {"messages": "x"}}, "'messages' of 'template' is .* here; take it out"),
         ({"examples": "x"}, "'examples' must be a list"),
         ({"examples": [{"reply": "x"}]}, "example 1 must have a reply and an emotion"),
         (

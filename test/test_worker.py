@@ -1,12 +1,15 @@
 """The worker process: real processes, real signals, and a scripted engine in them."""
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 
 import pytest
 from scripted.tagger import ENGINE, angry
@@ -21,6 +24,7 @@ from pika_emotion.errors import (
     TaggerLoadingError,
 )
 from pika_emotion.taggers.worker import WorkerTagger
+from pika_emotion.taggers.worker_process import Worker
 
 TURN = Turn("What is it?", "con mèo", "Đúng rồi, con mèo!")
 
@@ -109,6 +113,28 @@ def test_an_interpreter_that_is_not_there_is_named(make):
         make("answers", python="/no/such/python").load()
 
 
+def test_an_interpreter_that_ends_at_once_is_told(make, monkeypatch):
+    from pika_emotion.taggers import worker_link
+
+    spawn = worker_link._spawn
+
+    def spawn_and_wait(*arguments):
+        process = spawn(*arguments)
+        process.wait(20)
+        return process
+
+    monkeypatch.setattr(worker_link, "_spawn", spawn_and_wait)
+    with pytest.raises(TaggerError, match="ended with exit code 1; see its output above"):
+        make("answers", python="/bin/false").load()
+
+
+def test_settings_that_no_socket_takes_are_told(make):
+    tagger = make("answers")
+    tagger._settings["prompt"] = "x" * (8 << 20)
+    with pytest.raises(TaggerError, match="cannot be told 8192 KiB at once; shorten the prompt"):
+        tagger.load()
+
+
 @pytest.mark.parametrize(
     ("does", "error", "match"),
     [
@@ -124,6 +150,26 @@ def test_an_answer_that_fails_says_why_and_quotes_nobody(make, does, error, matc
     for _ in range(2):  # the engine goes on after a fault
         with pytest.raises(error, match=match):
             tagger.tag(TURN, soon())
+
+
+def test_what_an_engine_refuses_is_taken_out_of_it():
+    class Refuses:
+        def __init__(self):
+            self.cancelled = []
+
+        def submit(self, request_id, turn):
+            raise RuntimeError(turn.child)
+
+        def cancel(self, request_id):
+            self.cancelled.append(request_id)
+
+    engine = Refuses()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        order = {"do": "tag", "id": 7, "turn": asdict(TURN), "deadline": soon()}
+        Worker(theirs, ENGINE)._obey(engine, order)
+        assert engine.cancelled == [7]
+        assert json.loads(ours.recv(4096)) == {"id": 7, "error": "RuntimeError in the engine"}
 
 
 def test_what_changes_while_it_serves_is_told_and_ends_with_the_worker(make):
@@ -160,6 +206,20 @@ def test_a_killed_worker_fails_at_once_and_is_replaced(make, labels):
     until(lambda: tagger.describe()["worker"] == "ready")
     assert pid_of(tagger) != first
     assert tagger.tag(TURN, soon()) == angry(labels)
+
+
+def test_an_interpreter_that_goes_away_is_told_once(make, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    tagger = make("answers", python=str(python), first_pause_s=0.05)
+    tagger.load()
+    python.unlink()
+    os.kill(pid_of(tagger), signal.SIGKILL)
+    until(lambda: int(tagger.describe()["worker restarts"]) >= 3)
+    told = tagger.describe()["worker"]
+    assert f"interpreter '{python}' (No such file or directory)" in told
+    assert told.count("restarting in") <= 1
 
 
 def test_a_worker_that_dies_while_asked_fails_the_request(make):
@@ -205,6 +265,19 @@ def test_a_worker_that_stays_stopped_is_replaced(make, labels):
     tagger = make("answers", stall_s=0.5)
     tagger.load()
     os.kill(pid_of(tagger), signal.SIGSTOP)
+    with pytest.raises(TaggerLateError):
+        tagger.tag(TURN, soon(0.05))
+    until(lambda: tagger.describe()["worker restarts"] == "1")
+    until(lambda: tagger.describe()["worker"] == "ready")
+    assert tagger.tag(TURN, soon()) == angry(labels)
+
+
+def test_a_worker_that_hangs_at_a_hint_is_replaced_however_many_follow(make, labels):
+    tagger = make("answers", stall_s=0.5)
+    tagger.load()
+    os.kill(pid_of(tagger), signal.SIGSTOP)
+    for _ in range(2000):  # more than a socket takes
+        tagger.prefill(TURN)
     with pytest.raises(TaggerLateError):
         tagger.tag(TURN, soon(0.05))
     until(lambda: tagger.describe()["worker restarts"] == "1")

@@ -1,5 +1,6 @@
 """What the monitor can be told: its own parameters, and those that it shares with the node."""
 
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ def read_token(values: Mapping[str, Any]) -> str | None:
     if not file:
         return None
     try:
-        token = files.read_text(Path(file).expanduser()).strip()
+        token = files.read_text(Path(os.path.expanduser(file))).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"monitor.token_file '{file}' cannot be read ({type(error).__name__}); "

@@ -4,6 +4,7 @@ Runs in a worker (``taggers.worker_process``), whose thread alone touches it; ne
 tokenizers and numpy.
 """
 
+import os
 import platform
 import sys
 import time
@@ -49,7 +50,7 @@ class EncoderEngine:
         """
         started = time.monotonic()
         _require_libraries()
-        folder = Path(self._settings["model"]).expanduser()
+        folder = Path(os.path.expanduser(self._settings["model"]))
         report("checking files")
         self._card = card = encoder_card.read(folder)
         known = self._choose_labels(labels, folder)

@@ -90,14 +90,15 @@ def create(labels: LabelSet, settings: Mapping[str, Any]) -> "HttpTagger":
         ConfigError: a setting cannot work.
         PromptError: the prompt file is wrong.
     """
-    client = Client(
+    text = load_prompt(settings["http.prompt_file"] or None)
+    client = Client(  # last: it holds an open loop until it is closed
         settings["http.url"],
         key=_key(settings),
         ca_file=settings["http.ca_file"],
         connections=_CONNECTIONS * settings["http.max_replies"],
         allow_remote=settings["http.allow_remote"],
     )
-    return HttpTagger(labels, settings, client, load_prompt(settings["http.prompt_file"] or None))
+    return HttpTagger(labels, settings, client, text)
 
 
 def _key(settings: Mapping[str, Any]) -> str:
@@ -113,7 +114,7 @@ def _key(settings: Mapping[str, Any]) -> str:
     if not file:
         return ""
     try:
-        key = files.read_text(Path(file).expanduser())
+        key = files.read_text(Path(os.path.expanduser(file)))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"http.api_key_file '{file}' cannot be read; name a text file that holds the key"

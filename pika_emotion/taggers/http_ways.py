@@ -374,7 +374,7 @@ async def find_model(client: Client, wanted: str) -> str:
     """Return the model to ask for: the wanted one, else the only one that the server has.
 
     Raises:
-        TaggerError: it does not have the wanted one, or has several and none is wanted.
+        TaggerError: it does not have the wanted one, or has none or several and none is wanted.
     """
     try:
         listing = await client.get("/models")
@@ -387,7 +387,11 @@ async def find_model(client: Client, wanted: str) -> str:
         return wanted
     if not wanted and len(names) == 1:
         return names[0]
-    shown = ", ".join(names[:10]) or "none"
+    if not names:
+        raise TaggerError(
+            f"server '{client.url}' lists no model; load one there, or set http.model to its name"
+        )
+    shown = ", ".join(names[:10])
     raise TaggerError(
         f"server '{client.url}' has no model '{wanted}'; set http.model to one of: {shown}"
         if wanted

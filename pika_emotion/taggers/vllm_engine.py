@@ -129,10 +129,10 @@ class VllmEngine:
             return
         self._stop_reading()
         self._aheads += 1
-        self._reading = f"{_AHEAD}/{self._aheads}"
-        self._read = ids
+        name = f"{_AHEAD}/{self._aheads}"
         # One token more, whichever: vLLM does not keep the block that a prompt ends with.
-        model.engine.add_request(self._reading, model.as_input([*ids, ids[-1]]), model.reads)
+        model.engine.add_request(name, model.as_input([*ids, ids[-1]]), model.reads)
+        self._reading, self._read = name, ids
 
     def submit(self, request_id: int, turn: Turn) -> None:
         """Put both heads of a reply into the coming step."""

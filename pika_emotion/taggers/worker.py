@@ -26,7 +26,7 @@ from pika_emotion.errors import (
 )
 from pika_emotion.labels import LabelSet
 from pika_emotion.tag import Tag
-from pika_emotion.taggers.worker_link import Packet, WorkerLink
+from pika_emotion.taggers.worker_link import Packet, WorkerGoneError, WorkerLink
 
 ISOLATIONS = ("process", "thread")
 _LONGEST_PAUSE_S = 60.0
@@ -124,9 +124,10 @@ class WorkerTagger:
         """Pass a hint on, if the worker has nothing better to do."""
         with self._lock:
             idle = self._ready and not self._requests
-        if idle:
+        link = self._link
+        if idle and link is not None:
             with contextlib.suppress(TaggerError):
-                self._send({"do": "prefill", "turn": asdict(turn)})
+                link.send_hint({"do": "prefill", "turn": asdict(turn)})
 
     def tag(self, turn: Turn, deadline: float) -> Tag:
         """Ask the worker and wait for its answer.
@@ -216,13 +217,19 @@ class WorkerTagger:
                 "wait, or use isolation 'process'"
             )
             raise TaggerError(self._progress)
-        link = self._link = WorkerLink(self.name, self._engine, self._python, self._isolation)
+        try:
+            link = WorkerLink(self.name, self._engine, self._python, self._isolation)
+        except TaggerError as error:
+            self._progress = str(error)
+            raise
+        self._link = link
         self._progress = "loading"
         if self._closing.is_set():
             link.kill()
         try:
             names = list(self._labels.names)
-            link.send({"do": "load", "settings": self._settings, "labels": names})
+            with contextlib.suppress(WorkerGoneError):  # how it ended is told below
+                link.send({"do": "load", "settings": self._settings, "labels": names})
             answer = self._read_until_loaded(link)
             if answer is None:
                 raise TaggerError(link.obituary())

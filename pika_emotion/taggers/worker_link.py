@@ -4,6 +4,7 @@ Packets go over a Unix socket pair of whole packets (``SOCK_SEQPACKET``): one is
 refused, never half.
 """
 
+import errno
 import json
 import os
 import select
@@ -24,6 +25,10 @@ _PROCESS_FILE = Path(__file__).with_name("worker_process.py")
 _OWN_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
 
 Packet = dict[str, Any]
+
+
+class WorkerGoneError(TaggerError):
+    """The worker has ended."""
 
 
 class WorkerLink:
@@ -67,7 +72,8 @@ class WorkerLink:
 
         Raises:
             TaggerBusyError: the worker does not read.
-            TaggerError: it is gone.
+            WorkerGoneError: it is gone.
+            TaggerError: the packet is too large.
         """
         data = json.dumps(packet).encode()
         try:
@@ -77,9 +83,27 @@ class WorkerLink:
                 f"worker of '{self._name}' does not read; it is stalled or overloaded"
             ) from error
         except OSError as error:
-            raise TaggerError(
+            if error.errno == errno.EMSGSIZE:
+                raise TaggerError(
+                    f"worker of '{self._name}' cannot be told {len(data) >> 10} KiB at once; "
+                    "shorten the prompt file, or the labels' descriptions"
+                ) from error
+            raise WorkerGoneError(
                 f"worker of '{self._name}' is gone; it is restarted by itself"
             ) from error
+
+    def send_hint(self, packet: Mapping[str, Any]) -> None:
+        """Send a packet that may be left out, while few are unread; raises as ``send``.
+
+        The rest of the room is for requests: only one that is not answered shows a stall.
+        """
+        poll = select.poll()
+        try:
+            poll.register(self._socket, select.POLLOUT)
+        except ValueError:  # closed meanwhile
+            return
+        if poll.poll(0):
+            self.send(packet)
 
     def wait(self, patience_s: float) -> bool:
         """Wait for a packet or the worker's end; return whether one of them is there."""

@@ -111,6 +111,7 @@ class Worker:
             try:
                 engine.submit(order["id"], turn)
             except Exception as error:
+                engine.cancel(order["id"])  # it may have taken a part of it
                 self._fail(order["id"], error)
 
     def _tell_status(self, engine: "Engine") -> None:
