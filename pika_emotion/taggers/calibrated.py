@@ -86,12 +86,13 @@ class CalibratedTagger:
             TaggerError: as the tagger.
         """
         tag = self._tagger.tag(turn, deadline)
+        card = self._card  # another thread may choose anew
         # What is no tag over our labels is for the caller to judge.
-        if self._card is None or not isinstance(tag, Tag) or tag.labels != self._labels:
+        if card is None or not isinstance(tag, Tag) or tag.labels != self._labels:
             return tag
         if self._pool and self._reflex is not None:
-            return self._card.fit.pool(tag, self._reflex.tag(turn, deadline))
-        return self._card.fit.calibrate(tag)
+            return card.fit.pool(tag, self._reflex.tag(turn, deadline))
+        return card.fit.calibrate(tag)
 
     def describe(self) -> Mapping[str, str]:
         """Return what the tagger tells, and its ``calibration``."""
