@@ -13,7 +13,7 @@ from typing import Any
 
 from pika_emotion.bag_reader import BagReader, reading
 from pika_emotion.bag_tags import Pairing, RecordedTurn, tag_of
-from pika_emotion.bags import text_of
+from pika_emotion.bags import is_partial, text_of
 from pika_emotion.dialogue import Dialogue
 from pika_emotion.errors import BagError
 
@@ -162,7 +162,7 @@ class Recording:
                 with reading(self.path):  # another definition of the type has other fields
                     tag = tag_of(message, at_ns)
                 yield at_ns, kind, tag, ""
-            elif getattr(message, "partial", None) is not True:  # partial: a hint, not a turn
+            elif not is_partial(message):
                 yield at_ns, kind, message, text_of(message, fields[kind], type_name)
 
 

@@ -51,11 +51,7 @@ def read_bag(
     fields = {transcript_topic: transcript_field, reply_topic: reply_field}
     with BagReader(Path(path)) as reader:
         reader.require(fields)
-        messages = [
-            each
-            for each in reader.messages(fields)
-            if getattr(each[3], "partial", None) is not True  # a hint: said whole later
-        ]
+        messages = [each for each in reader.messages(fields) if not is_partial(each[3])]
     first_ns = messages[0][0] if messages else 0
     return [
         Recorded(
@@ -67,6 +63,11 @@ def read_bag(
         )
         for at_ns, topic, type_name, message in messages
     ]
+
+
+def is_partial(message: Any) -> bool:
+    """Return whether a message says so of itself: a hint, which comes whole later."""
+    return getattr(message, "partial", None) is True
 
 
 def text_of(message: Any, field: str, type_name: str) -> str:

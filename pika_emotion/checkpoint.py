@@ -1,10 +1,10 @@
 """Where a language model's files are, and which model they are."""
 
 import hashlib
-import os
 from pathlib import Path
 
 from pika_emotion.errors import TaggerError
+from pika_emotion.files import user_path
 
 _CHUNK = 1 << 20
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
@@ -22,7 +22,7 @@ def find(model: str, revision: str = "", *, download: bool = False) -> Path:
     Raises:
         TaggerError: it is not here; the message says how to get it.
     """
-    folder = Path(os.path.expanduser(model))
+    folder = user_path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise TaggerError(

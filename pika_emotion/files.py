@@ -19,6 +19,11 @@ JSON_BYTES = 16 << 20
 TOKENIZER_BYTES = 128 << 20
 
 
+def user_path(name: str | Path) -> Path:
+    """Return the path that a user wrote; a ``~name`` that is nobody's stays as it is."""
+    return Path(os.path.expanduser(name))  # Path.expanduser raises there
+
+
 def open_plain(file: Path, most_bytes: int) -> BinaryIO:
     """Return a file opened to read.
 

@@ -5,13 +5,12 @@ Offers what ``chat.Chat`` uses of a tokenizer of that library, and gives the sam
 
 import datetime
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pika_emotion.errors import PromptError
-from pika_emotion.files import TOKENIZER_BYTES, read_json, read_text
+from pika_emotion.files import TOKENIZER_BYTES, read_json, read_text, user_path
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
 
@@ -30,7 +29,7 @@ class Tokenizer:
         import tokenizers
 
         self.name_or_path = str(folder)
-        files = Path(os.path.expanduser(folder))
+        files = user_path(folder)
         config = _read_json(files / "tokenizer_config.json")
         try:
             # The library's own reading waits for a pipe, and holds Python's global lock meanwhile.

@@ -1,23 +1,19 @@
 """Makes the pictures of the monitor's page in docs/monitor, from a real node and a real browser.
 
 make test-web brings the browser's driver; then:
-PYTHONPATH=.venv-web/packages scripts/in_env.sh python scripts/monitor_pictures.py
+PYTHONPATH=.venv-web/packages:test:test/web scripts/in_env.sh python scripts/monitor_pictures.py
 """
 
 import io
-import sys
 import tempfile
 from pathlib import Path
 
+from chromium import launched
+from monitor_process import MonitorProcess
 from PIL import Image
+from ros import NodeProcess, Robot, conversation, until
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "test"), str(ROOT / "test/web")]
-
-from chromium import launched  # noqa: E402
-from monitor_process import MonitorProcess  # noqa: E402
-from ros import NodeProcess, Robot, conversation, until  # noqa: E402
-
 COLOURS = 96
 OUT = ROOT / "docs/monitor"
 TURNS = 10

@@ -1,9 +1,7 @@
 """What the monitor can be told: its own parameters, and those that it shares with the node."""
 
-import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pika_emotion import files, guarded
@@ -35,7 +33,7 @@ def read_token(values: Mapping[str, Any]) -> str | None:
     if not file:
         return None
     try:
-        token = files.read_text(Path(os.path.expanduser(file))).strip()
+        token = files.read_text(files.user_path(file)).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"monitor.token_file '{file}' cannot be read ({type(error).__name__}); "

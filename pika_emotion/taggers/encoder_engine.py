@@ -4,7 +4,6 @@ Runs in a worker (``taggers.worker_process``), whose thread alone touches it; ne
 tokenizers and numpy.
 """
 
-import os
 import platform
 import sys
 import time
@@ -21,6 +20,7 @@ from pika_emotion.encoder.card import CPU_MODEL, GPU_MODEL, INPUTS, OUTPUTS
 from pika_emotion.encoder.session import open_session, run
 from pika_emotion.encoder.turns import TOKENIZER_FILE, TurnTokens, batch, lengths
 from pika_emotion.errors import ModelError, TaggerError
+from pika_emotion.files import user_path
 from pika_emotion.logits import sigmoid, softmax
 from pika_emotion.taggers.engine import Result
 
@@ -50,7 +50,7 @@ class EncoderEngine:
         """
         started = time.monotonic()
         _require_libraries()
-        folder = Path(os.path.expanduser(self._settings["model"]))
+        folder = user_path(self._settings["model"])
         report("checking files")
         self._card = card = encoder_card.read(folder)
         known = self._choose_labels(labels, folder)

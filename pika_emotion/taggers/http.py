@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from pika_emotion import files
@@ -114,7 +113,7 @@ def _key(settings: Mapping[str, Any]) -> str:
     if not file:
         return ""
     try:
-        key = files.read_text(Path(os.path.expanduser(file)))
+        key = files.read_text(files.user_path(file))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"http.api_key_file '{file}' cannot be read; name a text file that holds the key"
